@@ -1,0 +1,24 @@
+"""Train and calibrate the classifier of real against generated: writes fit_samples/ and classifier/.
+
+Needs a finished generator/ (jobs/train_generator.py).
+"""
+
+from job import main
+
+from lfiw_ray.engine.fill_pool import fill_fit_samples
+from lfiw_ray.engine.fit_classifier import fit_classifier
+from lfiw_ray.engine.fit_domain import fit_domain
+from lfiw_ray.engine.run import Real, Run
+
+
+def work(run: Run, real: Real) -> list[str]:
+    """Train; returns the calibration's figures."""
+    fill_fit_samples(run)
+    if run.config.classifier.input == "features":
+        fit_domain(run, real)
+    figures = fit_classifier(run, real)
+    return [f"{name:24s} {value}" for name, value in figures.items() if name != "bins"]
+
+
+if __name__ == "__main__":
+    main(work, __doc__)

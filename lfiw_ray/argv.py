@@ -1,0 +1,207 @@
+"""A configuration from a YAML file, the environment and flags; the later one wins.
+
+File: `--config FILE` (path or any fsspec URL), nested sections.  Environment:
+`LFIW__GENERATE__NUM_SAMPLES=1000000`.  Flags: `--generate.num_samples=1000000` (hyphens and underscores are
+the same).  An unknown key is an error that names the nearest known one.
+"""
+
+import argparse
+import difflib
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, NoReturn
+
+import fsspec
+import yaml
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from lfiw_ray.config import PipelineConfig, Section
+from lfiw_ray.errors import ConfigError
+
+ENV_PREFIX = "LFIW__"
+
+
+class Invocation(NamedTuple):
+    """What a job was asked to do."""
+
+    config: PipelineConfig
+    dry_run: bool
+    repair: bool
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message}; see --help")
+
+
+def from_argv(argv: Sequence[str], description: str, env: Mapping[str, str] | None = None) -> Invocation:
+    """Read a job's configuration.
+
+    Raises
+    ------
+    ConfigError
+        Naming the key or field at fault, where it came from, and the nearest known key.
+    """
+    parser = _parser(description)
+    given, unknown = parser.parse_known_args([_underscored(a) for a in argv])
+    if unknown:
+        raise ConfigError(_unknown(unknown[0].lstrip("-").split("=")[0], "flag --"))
+    values = _read_file(given.config) if given.config else {}
+    _merge(values, _from_env(os.environ if env is None else env))
+    _merge(values, {k: _parse_text(v) for k, v in vars(given).items() if k in _leaves() and v is not None})
+    return Invocation(build(values), given.dry_run, given.repair)
+
+
+def build(values: dict[str, Any]) -> PipelineConfig:
+    """A configuration from nested values; ConfigError names each bad field."""
+    for key in _keys(values):
+        if key not in _leaves():
+            raise ConfigError(_unknown(key, "configuration key "))
+    try:
+        return PipelineConfig.model_validate(values)
+    except ValidationError as err:
+        raise ConfigError("; ".join(_problem(e) for e in err.errors())) from err
+
+
+def to_yaml(config: PipelineConfig) -> str:
+    """The whole configuration as YAML that `--config` reads."""
+    text: str = yaml.safe_dump(config.model_dump(), sort_keys=False)
+    return text
+
+
+def _problem(error: Any) -> str:
+    field = ".".join(str(part) for part in error["loc"] if str(part) in _names()) or "configuration"
+    message = error["msg"].removeprefix("Value error, ")
+    shown = "" if isinstance(error["input"], dict | Section) else f", got {error['input']!r}"
+    return f"{field}: {message}{shown}"
+
+
+def _unknown(key: str, kind: str) -> str:
+    """An error text with the known key that is most like this one, by its last part first."""
+    tails: dict[str, list[str]] = {}
+    for leaf in _leaves():
+        tails.setdefault(leaf.rsplit(".", 1)[-1], []).append(leaf)
+    near = difflib.get_close_matches(key, _leaves(), 1)
+    if not near:
+        near = [tails[t][0] for t in difflib.get_close_matches(key.rsplit(".", 1)[-1], tails, 1)]
+    return f"unknown {kind}{key}" + (f"; did you mean {near[0]}?" if near else "; --help lists all")
+
+
+def _underscored(argument: str) -> str:
+    if not argument.startswith("--") or argument.split("=")[0] in ("--dry-run", "--help"):
+        return argument
+    name, equals, value = argument.partition("=")
+    return "--" + name[2:].replace("-", "_") + equals + value
+
+
+def _parser(description: str) -> argparse.ArgumentParser:
+    parser = _Parser(
+        description=description,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="[what] fields decide what is computed and are part of the plan; [how] fields may change on a resume.",
+    )
+    parser.add_argument("--config", metavar="FILE", help="YAML file (path or URL)")
+    parser.add_argument("--dry-run", action="store_true", help="show the plan, what would run and its cost; do nothing")
+    parser.add_argument(
+        "--repair", action="store_true", help="check every byte of finished shards and redo the bad ones"
+    )
+    for key, field in _leaves().items():
+        extra = field.json_schema_extra
+        kind = "what" if isinstance(extra, dict) and extra.get("plan") else "how"
+        default = str(field.default).replace("%", "%%")
+        text = (field.description or "").replace("%", "%%")
+        parser.add_argument(f"--{key}", dest=key, metavar="V", help=f"{text} [{kind}; default {default}]")
+    return parser
+
+
+def _walk(section: type[Section], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    for name, field in section.model_fields.items():
+        default = field.default
+        if isinstance(default, Section):
+            for key, leaf in _walk(type(default), f"{prefix}{name}."):
+                shown = leaf.model_copy() if hasattr(leaf, "model_copy") else leaf
+                yield key, _with_default(shown, default, key.removeprefix(f"{prefix}{name}."))
+        else:
+            yield f"{prefix}{name}", field
+
+
+def _with_default(field: FieldInfo, section: Section, path: str) -> FieldInfo:
+    """The field with the default it has inside this section's own default value."""
+    value: Any = section
+    for part in path.split("."):
+        value = getattr(value, part)
+    changed = FieldInfo(annotation=field.annotation, default=value, description=field.description)
+    changed.json_schema_extra = field.json_schema_extra
+    return changed
+
+
+def _leaves() -> dict[str, FieldInfo]:
+    return dict(_walk(PipelineConfig))
+
+
+def _names() -> set[str]:
+    return {part for key in _leaves() for part in key.split(".")}
+
+
+def _keys(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    sections = {key.rsplit(".", 1)[0] for key in _leaves() if "." in key}
+    sections |= {part.rsplit(".", 1)[0] for part in sections if "." in part}
+    for name, value in values.items():
+        key = f"{prefix}{name}"
+        if key in sections and isinstance(value, Mapping):
+            yield from _keys(value, f"{key}.")
+        elif key in sections:
+            raise ConfigError(f"configuration key {key} is a section of fields, got {value!r}")
+        else:
+            yield key
+
+
+def _parse_text(text: str) -> Any:
+    """A flag's or variable's value: YAML, and whole numbers written as 1e6 or 1_000."""
+    if re.fullmatch(r"[+-]?\d+e\+?\d+", text, re.IGNORECASE):
+        return int(float(text))
+    if re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", text, re.IGNORECASE) and not re.fullmatch(r"[+-]?\d+", text):
+        return float(text)
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as err:
+        raise ConfigError(f"value {text!r} cannot be read: {err}") from err
+
+
+def _from_env(env: Mapping[str, str]) -> dict[str, Any]:
+    named = {k: v for k, v in env.items() if k.startswith(ENV_PREFIX)}
+    flat = {}
+    for name, text in named.items():
+        key = name.removeprefix(ENV_PREFIX).lower().replace("__", ".")
+        if key not in _leaves():
+            raise ConfigError(_unknown(key, f"environment variable {name}: key "))
+        flat[key] = _parse_text(text)
+    return flat
+
+
+def _merge(values: dict[str, Any], flat: Mapping[str, Any]) -> None:
+    """Set dotted keys in nested values."""
+    for key, value in flat.items():
+        *sections, name = key.split(".")
+        inside = values
+        for section in sections:
+            inside = inside.setdefault(section, {})
+            if not isinstance(inside, dict):
+                raise ConfigError(f"configuration key {section} is a section of fields, got {inside!r}")
+        inside[name] = value
+
+
+def _read_file(path: str) -> dict[str, Any]:
+    try:
+        with fsspec.open(path, "r") as file:
+            values = yaml.safe_load(file)
+    except (OSError, ValueError, yaml.YAMLError) as err:
+        raise ConfigError(f"configuration file {path}: {err}") from err
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"configuration file {path} must hold sections of fields, got {type(values).__name__}")
+    return values

@@ -1,0 +1,234 @@
+"""The configuration of a run: one frozen model per stage, nested in `PipelineConfig`.
+
+Each field is either *what* (it decides what is computed, and is hashed into the plan) or *how* (workers,
+devices, paths; a resume may change it).  `argv.py` reads files, environment and flags into it.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from lfiw_ray.core.blocks import WEIGHT_BLOCK
+from lfiw_ray.core.noise import NOISE_BLOCK
+
+
+def what(default: Any, doc: str, **limits: Any) -> Any:
+    """A field that decides what is computed; part of the plan."""
+    return Field(default, description=doc, json_schema_extra={"plan": True}, **limits)
+
+
+def how(default: Any, doc: str, **limits: Any) -> Any:
+    """A field that decides how it is computed; not part of the plan."""
+    return Field(default, description=doc, json_schema_extra={"plan": False}, **limits)
+
+
+class Section(BaseModel):
+    """A part of the configuration: frozen, no unknown keys, no silent conversion of types."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    def planned(self) -> dict[str, Any]:
+        """The *what* fields, nested, as plain values."""
+        out: dict[str, Any] = {}
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if isinstance(value, Section):
+                out[name] = value.planned()
+            elif isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("plan"):
+                out[name] = value
+        return out
+
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+
+class DataConfig(Section):
+    """Real data and its four disjoint splits."""
+
+    name: Literal["embedded", "fashion-mnist", "mnist", "cifar10", "parquet", "images"] = what(
+        "embedded", "data set; `embedded` is 10,000 Fashion-MNIST images inside the package"
+    )
+    path: str | None = how(None, "folder or URL of the data set's files (any fsspec URL); not for `embedded`")
+    image_column: str = what("image", "column of the images (parquet)")
+    label_column: str | None = what(None, "column of integer labels (parquet); none: no labels")
+    generator_fraction: Fraction = what(0.3, "share of the rows that train the generator")
+    classifier_fraction: Fraction = what(0.3, "share of the rows that train the classifier (and the domain extractor)")
+    calibration_fraction: Fraction = what(0.1, "share for early stopping and calibration; the rest is for evaluation")
+
+    @model_validator(mode="after")
+    def _some_rows_are_left(self) -> "DataConfig":
+        total = self.generator_fraction + self.classifier_fraction + self.calibration_fraction
+        if total >= 1:
+            raise ValueError(f"the three fractions sum to {total:g}; less than 1 must leave rows for the evaluation")
+        return self
+
+
+class TrainConfig(Section):
+    """One training run, of any model, on Ray Train."""
+
+    epochs: int = what(20, "passes over the training rows", ge=1)
+    batch_size: int = what(128, "rows a step, over all workers", ge=1)
+    lr: float = what(1e-3, "peak learning rate of AdamW", gt=0)
+    weight_decay: float = what(0.0, "decoupled weight decay", ge=0)
+    warmup_steps: int = what(100, "steps of linear warm-up", ge=0)
+    schedule: Literal["constant", "linear", "cosine"] = what("cosine", "learning rate after the warm-up")
+    ema_decay: float = what(
+        0.999, "decay of the averaged weights, which are the ones kept; 0: no averaging", ge=0, lt=1
+    )
+    clip_norm: float = what(1.0, "largest gradient norm; 0: no clipping", ge=0)
+    patience_epochs: int = what(0, "stop after so many epochs without a better held-out loss; 0: never", ge=0)
+    bf16: bool = what(True, "bfloat16 autocast on a GPU")
+    num_workers: int = how(1, "Ray Train workers; 0 trains inside the calling process", ge=0)
+    cpus_per_worker: float = how(1.0, "CPUs each worker reserves", gt=0)
+    num_threads: int = how(1, "torch threads of each worker on CPU (another number may round differently)", ge=1)
+    max_failures: int = how(3, "restarts after a lost worker", ge=0)
+    checkpoint_every_epochs: int = how(5, "epochs between checkpoints", ge=1)
+    checkpoint_every_minutes: float = how(5.0, "minutes between checkpoints, when that is sooner", gt=0)
+
+
+class VAEConfig(Section):
+    """Convolutional variational autoencoder with a discretised logistic likelihood."""
+
+    latents: int = what(16, "latent dimensions", ge=1)
+    width: int = what(32, "channels of the first layer", ge=1)
+    sample_mean: bool = what(False, "emit the decoder's mean instead of a sample of x")
+
+
+class GeneratorConfig(Section):
+    """The generator and its training."""
+
+    model: Literal["vae"] = what("vae", "model of the registry")
+    vae: VAEConfig = VAEConfig()
+    train: TrainConfig = TrainConfig()
+
+
+class PoolConfig(Section):
+    """A pool of actors."""
+
+    min_actors: int = how(1, "actors at the start", ge=1)
+    max_actors: int = how(1, "actors at most; a fixed pool when equal to min_actors", ge=1)
+    cpus_per_actor: float = how(0.5, "CPUs each actor reserves", ge=0)
+    num_threads: int = how(1, "torch threads of each actor (another number may round differently)", ge=1)
+
+    @model_validator(mode="after")
+    def _range_is_ordered(self) -> "PoolConfig":
+        if self.max_actors < self.min_actors:
+            raise ValueError(f"max_actors ({self.max_actors}) is less than min_actors ({self.min_actors})")
+        return self
+
+
+class GenerateConfig(Section):
+    """The pool of generated samples."""
+
+    num_samples: int = what(100_000, "samples in the pool", ge=1)
+    rows_per_shard: int = what(16_384, f"samples a shard; a multiple of {WEIGHT_BLOCK:,}", ge=1)
+    batch_size: int = what(1024, f"samples a forward pass; divides {NOISE_BLOCK:,}", ge=1)
+    pool: PoolConfig = PoolConfig()
+
+    @model_validator(mode="after")
+    def _blocks_fit(self) -> "GenerateConfig":
+        if self.rows_per_shard % WEIGHT_BLOCK:
+            raise ValueError(f"rows_per_shard ({self.rows_per_shard}) must be a multiple of {WEIGHT_BLOCK}")
+        if NOISE_BLOCK % self.batch_size:
+            raise ValueError(f"batch_size ({self.batch_size}) must divide {NOISE_BLOCK}")
+        return self
+
+
+class ClassifierConfig(Section):
+    """The classifier that tells real from generated."""
+
+    input: Literal["pixels", "features"] = what("pixels", "a ResNet on pixels, or a small head on frozen features")
+    extractor: str = what("domain", "frozen feature extractor (input: features)")
+    width: int = what(32, "channels of the first layer", ge=1)
+    noise_sigma: float = what(0.3, "noise added to both sides, in units of the [-1, 1] pixel range", ge=0)
+    noise_draws: int = what(1, "noisy copies whose logits are averaged when a row is scored", ge=1)
+    dropout: float = what(0.0, "dropout before the last layer", ge=0, lt=1)
+    calibrators: list[Literal["temperature", "platt"]] = what(
+        ["temperature", "platt"], "calibrators tried; the best held-out log loss wins", min_length=1
+    )
+    train: TrainConfig = TrainConfig(epochs=20, patience_epochs=4)
+
+
+class ScoreConfig(Section):
+    """The weights of the pool."""
+
+    batch_size: int = what(1024, "rows a forward pass", ge=1)
+    pool: PoolConfig = PoolConfig()
+
+
+class WeightsConfig(Section):
+    """From calibrated log odds to the weights that are used, and the gate."""
+
+    alpha: float | Literal["auto"] = what("auto", "flattening exponent w^alpha, or `auto`: the largest that passes")
+    num_tuning_rows: int = what(4_096, "generated rows outside the pool on which alpha is chosen", ge=256)
+    min_ess_fraction: float = what(0.15, "smallest ESS / N that passes", gt=0, lt=1)
+    max_k_hat: float = what(0.7, "largest Pareto shape that passes", gt=0)
+
+
+class ResampleConfig(Section):
+    """The resampled sets."""
+
+    k: int = what(10_000, "rows of each resampled set", ge=1)
+    schemes: list[Literal["sir", "gumbel"]] = what(
+        ["sir", "gumbel"], "`sir`: with replacement; `gumbel`: Gumbel-top-k with Horvitz-Thompson weights", min_length=1
+    )
+    num_tasks: int = how(2, "tasks over groups of shards, in diagnostics, resampling and gathering", ge=1)
+
+
+class EvaluateConfig(Section):
+    """How far each arm is from the real evaluation rows."""
+
+    extractors: list[Literal["domain", "random", "inception"]] = what(
+        ["domain", "random"], "feature spaces; each has its own table", min_length=1
+    )
+    inception_weights: str | None = how(None, "local Inception weights for torch-fidelity; none: it downloads them")
+    num_repeats: int = what(5, "disjoint parts of the pool, each evaluated on its own", ge=2)
+    num_rows: int | None = what(None, "rows of every arm; none: as many as there are real evaluation rows", ge=2)
+    extractor_epochs: int = what(6, "epochs of the domain extractor's training", ge=1)
+    num_neighbours: int = what(5, "k of precision and recall", ge=1)
+
+
+class DownstreamConfig(Section):
+    """Semi-supervised classification with the semantic loss."""
+
+    num_labels: int = what(200, "labelled real rows", ge=10)
+    num_unlabelled: int = what(3_000, "unlabelled generated rows of an arm", ge=1)
+    num_updates: int = what(300, "optimiser steps, the same for every arm", ge=1)
+    batch_size: int = what(64, "rows a step; half of them unlabelled where an arm has any", ge=2)
+    lr: float = what(3e-3, "learning rate of Adam", gt=0)
+    semantic_weight: float = what(0.5, "weight of the semantic loss", ge=0)
+    num_seeds: int = what(5, "repetitions of every arm", ge=2)
+    max_concurrent: int = how(2, "trials at the same time", ge=1)
+
+
+class ReportConfig(Section):
+    """The page."""
+
+    grid_rows: int = how(6, "rows of an image grid", ge=1)
+    grid_columns: int = how(12, "columns of an image grid", ge=1)
+
+
+class PipelineConfig(Section):
+    """Everything a run needs."""
+
+    run: str = how("runs/default", "run folder: a path or any fsspec URL")
+    seed: int = what(0, "seed of everything random", ge=0)
+    num_gpus: float = how(0.0, "GPUs of each training worker and each actor; 0: CPU", ge=0)
+    data: DataConfig = DataConfig()
+    generator: GeneratorConfig = GeneratorConfig()
+    generate: GenerateConfig = GenerateConfig()
+    classifier: ClassifierConfig = ClassifierConfig()
+    score: ScoreConfig = ScoreConfig()
+    weights: WeightsConfig = WeightsConfig()
+    resample: ResampleConfig = ResampleConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    downstream: DownstreamConfig = DownstreamConfig()
+    report: ReportConfig = ReportConfig()
+
+    @model_validator(mode="after")
+    def _k_fits(self) -> "PipelineConfig":
+        if self.resample.k > self.generate.num_samples:
+            raise ValueError(
+                f"resample.k ({self.resample.k}) is more than generate.num_samples ({self.generate.num_samples})"
+            )
+        return self

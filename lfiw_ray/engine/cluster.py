@@ -1,0 +1,95 @@
+"""The connection to Ray: the cluster a job was submitted to, or a local one when there is none."""
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+from lfiw_ray.config import PipelineConfig
+from lfiw_ray.errors import ConfigError, LfiwError, WorkerError
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def connected(config: PipelineConfig) -> Iterator[None]:
+    """Ray for the length of a job.
+
+    Raises
+    ------
+    ConfigError
+        When the cluster has not the GPUs that each worker is to hold.
+    """
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # keep CUDA_VISIBLE_DEVICES of CPU workers
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        started = not ray.is_initialized()
+        if started:
+            ray.init(logging_level=logging.WARNING, log_to_driver=False)
+            logging.getLogger("ray.data").setLevel(logging.ERROR)
+        try:
+            _log_resources()
+            check_gpus(config.num_gpus, ray.cluster_resources().get("GPU", 0.0))
+            yield
+        finally:
+            if started:
+                ray.shutdown()
+
+
+def _log_resources() -> None:
+    resources = ray.cluster_resources()
+    where = os.environ.get("RAY_ADDRESS") or ray.get_runtime_context().gcs_address
+    log.info(
+        "Ray %s at %s: %d node(s), %g CPUs, %g GPUs",
+        ray.__version__,
+        where,
+        len([n for n in ray.nodes() if n["Alive"]]),
+        resources.get("CPU", 0),
+        resources.get("GPU", 0),
+    )
+
+
+def check_gpus(wanted: float, found: float) -> None:
+    """Refuse GPUs that are not there: Ray would wait for them for ever."""
+    if wanted > found:
+        raise ConfigError(
+            f"num_gpus: each worker is to hold {wanted:g} GPU(s), the cluster has {found:g}; use --num-gpus=0"
+        )
+
+
+@contextmanager
+def unwrapped(what: str) -> Iterator[None]:
+    """Turn Ray's errors into ours: an expected failure of a worker as itself, anything else as WorkerError."""
+    try:
+        yield
+    except RayError as err:
+        ours = expected_cause(err)
+        if ours is not None:
+            raise ours from err
+        raise WorkerError(f"{what} failed for good: {_last_line(err)}") from err
+
+
+def expected_cause(err: BaseException) -> LfiwError | None:
+    """The LfiwError at the bottom of a chain of Ray's wrappers, if there is one."""
+    seen: set[int] = set()
+    todo: list[BaseException | None] = [err]
+    while todo:
+        link = todo.pop()
+        if link is None or id(link) in seen:
+            continue
+        seen.add(id(link))
+        if isinstance(link, LfiwError) and not isinstance(link, RayTaskError):
+            return link
+        todo += [link.__cause__, link.__context__, getattr(link, "cause", None), getattr(link, "error", None)]
+        failures = getattr(link, "worker_failures", None)
+        todo += list(failures.values()) if isinstance(failures, dict) else []
+    return None
+
+
+def _last_line(err: BaseException) -> str:
+    lines = [line for line in str(err).splitlines() if line.strip()]
+    return lines[-1].strip() if lines else type(err).__name__

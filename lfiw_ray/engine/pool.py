@@ -1,0 +1,170 @@
+"""Pools of actors over shard ids, chained so that a later pool works on a shard as soon as it is committed.
+
+Built on Ray Data: a dataset of shard ids, `map_batches` on an actor pool for each step.  Rows never travel:
+a worker reads and writes storage and hands on a few numbers.
+"""
+
+import logging
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import ray
+import ray.data
+import torch
+
+from lfiw_ray import errors
+from lfiw_ray.config import PoolConfig
+from lfiw_ray.engine.cluster import unwrapped
+from lfiw_ray.errors import ConfigError, LfiwError, WorkerError
+
+log = logging.getLogger(__name__)
+
+TASK_RETRIES = 3  # of a shard whose worker died; then the shard fails with its name
+NO_PROGRESS_TIMEOUT_S = 1800.0
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+class ShardWorker(Protocol):
+    """Does one step for one shard; a plain class that a test calls without a cluster."""
+
+    def run_shard(self, shard: int) -> int:
+        """Do the work and commit it; returns the number of rows."""
+        ...
+
+
+class Step(NamedTuple):
+    """One pool of a chain."""
+
+    name: str
+    worker: Callable[[], ShardWorker]
+    pool: PoolConfig
+    num_gpus: float
+
+
+class _Actor:
+    """What Ray Data calls: one worker, one shard a call.
+
+    An expected failure travels in the row as its class and message: Ray Data keeps only the text of an exception,
+    and would retry it.
+    """
+
+    def __init__(self, step: Step):
+        if not step.num_gpus:
+            torch.set_num_threads(step.pool.num_threads)
+        self._name, self._worker = step.name, step.worker()
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        (shard,) = batch["shard"]
+        rows, failure, began = 0, str(batch["failure"][0]), time.monotonic()
+        if not failure:
+            try:
+                rows = self._worker.run_shard(int(shard))
+            except LfiwError as err:
+                failure = f"{type(err).__name__} {err}"
+        done = {f"{self._name}_rows": [rows], f"{self._name}_s": [time.monotonic() - began], "failure": [failure]}
+        return {**batch, **{name: np.array(column) for name, column in done.items()}}
+
+
+def run_shards(what: str, shards: Sequence[int], steps: Sequence[Step]) -> dict[str, float]:
+    """Do all steps for all shards; returns rows and busy seconds of each step.
+
+    Raises
+    ------
+    LfiwError
+        The first expected failure of a worker, as itself.
+    WorkerError
+        When workers died more often than a shard is retried, or a shard was lost.
+    """
+    if not shards:
+        return {}
+    _check_room(steps)
+    totals: dict[str, float] = {}
+    done = 0
+    progress = _Progress(what, len(shards))
+    with unwrapped(f"{what}: a shard among {_shown(shards)}"):
+        for row in _stream(shards, steps):
+            done += 1
+            _raise_failure(row.pop("failure"))
+            for name, value in row.items():
+                if name != "shard":
+                    totals[name] = totals.get(name, 0.0) + float(value)
+            progress.show(done, totals)
+    if done != len(shards):
+        raise WorkerError(f"{what}: {len(shards) - done} of {len(shards)} shards were lost; run again to resume")
+    return totals
+
+
+def _stream(shards: Sequence[int], steps: Sequence[Step]) -> Iterator[dict[str, Any]]:
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.execution_no_progress_timeout_s = NO_PROGRESS_TIMEOUT_S
+    context.print_on_execution_start = False
+    with warnings.catch_warnings():
+        # Ray 2.60 has no named argument for the number of retries yet; without it a poisonous shard retries for ever.
+        warnings.filterwarnings("ignore", message=".*ray_remote_args.*")
+        dataset = ray.data.from_items(
+            [{"shard": shard, "failure": ""} for shard in shards], override_num_blocks=len(shards)
+        )
+        for step in steps:
+            dataset = dataset.map_batches(
+                _Actor,
+                batch_size=1,
+                compute=_strategy(step.pool),
+                fn_constructor_args=(step,),
+                num_cpus=step.pool.cpus_per_actor,
+                num_gpus=step.num_gpus or None,
+                max_restarts=-1,
+                max_task_retries=TASK_RETRIES,
+            )
+        yield from dataset.iter_rows()
+
+
+def _raise_failure(failure: str) -> None:
+    if failure:
+        name, _, message = failure.partition(" ")
+        raise getattr(errors, name)(message)
+
+
+def _strategy(pool: PoolConfig) -> ray.data.ActorPoolStrategy:
+    if pool.min_actors == pool.max_actors:
+        return ray.data.ActorPoolStrategy(size=pool.min_actors, max_tasks_in_flight_per_actor=2)
+    return ray.data.ActorPoolStrategy(
+        min_size=pool.min_actors, max_size=pool.max_actors, max_tasks_in_flight_per_actor=2
+    )
+
+
+def _check_room(steps: Sequence[Step]) -> None:
+    """Pools that take every CPU of a cluster that cannot grow would starve Ray Data's own tasks for ever."""
+    wanted = sum(step.pool.min_actors * step.pool.cpus_per_actor for step in steps)
+    found = ray.cluster_resources().get("CPU", 0.0)
+    if wanted >= found and found > 0:
+        names = " and ".join(f"{step.name}.pool" for step in steps)
+        raise ConfigError(
+            f"{names}: the pools' smallest size takes {wanted:g} CPUs of {found:g}; leave some free "
+            "(fewer min_actors or less cpus_per_actor)"
+        )
+
+
+def _shown(shards: Sequence[int]) -> str:
+    first = ", ".join(f"{s:05d}" for s in shards[:5])
+    return first + (", ..." if len(shards) > 5 else "")
+
+
+class _Progress:
+    """A line in the log every few seconds."""
+
+    def __init__(self, what: str, total: int):
+        self._what, self._total = what, total
+        self._began = self._last = time.monotonic()
+
+    def show(self, done: int, totals: dict[str, float]) -> None:
+        now = time.monotonic()
+        if done < self._total and now - self._last < _SECONDS_BETWEEN_LINES:
+            return
+        self._last = now
+        rows = max((v for k, v in totals.items() if k.endswith("_rows")), default=0.0)
+        rate = rows / (now - self._began)
+        log.info("%s: %d of %d shards, %d rows, %.0f rows/s", self._what, done, self._total, rows, rate)

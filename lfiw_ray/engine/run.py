@@ -1,0 +1,130 @@
+"""A run: its configuration, folder, plans and real data, and the names of its parts."""
+
+from typing import NamedTuple
+
+import numpy as np
+import ray
+
+from lfiw_ray.config import PipelineConfig
+from lfiw_ray.data.image_data import ImageData, fingerprint
+from lfiw_ray.data.load import load
+from lfiw_ray.data.splits import Splits, split
+from lfiw_ray.engine.plans import stage_plans
+from lfiw_ray.errors import ConfigError
+from lfiw_ray.store.folder import Folder
+from lfiw_ray.store.shards import Layout, Table
+
+
+class FitRows(NamedTuple):
+    """How the generated rows outside the pool are used, by sample id: train, then held out, then tuning."""
+
+    train: int
+    held_out: int
+    tuning: int
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.train + self.held_out + self.tuning
+
+
+class Run(NamedTuple):
+    """Everything a stage needs to know; small, and travels to workers without the data."""
+
+    config: PipelineConfig
+    url: str
+    plans: dict[str, str]
+    image_shape: tuple[int, int, int]
+    fit_rows: FitRows
+    num_classifier_rows: int
+    num_evaluation_rows: int
+
+    def folder(self, stage: str) -> Folder:
+        """Folder of a stage."""
+        return Folder(self.url).child(stage)
+
+    def table(self, stage: str) -> Table:
+        """A sharded table: fit_samples, samples or weights."""
+        rows = self.fit_rows.total if stage == "fit_samples" else self.config.generate.num_samples
+        return Table(self.folder(stage).url, self.plans[stage], Layout(rows, self.config.generate.rows_per_shard))
+
+    @property
+    def device(self) -> str:
+        """Device of workers."""
+        return "cuda" if self.config.num_gpus else "cpu"
+
+    @property
+    def evaluation_rows(self) -> int:
+        """Rows of every evaluated set: as many as there are real ones, unless told otherwise."""
+        return self.config.evaluate.num_rows or self.num_evaluation_rows
+
+
+class Real(NamedTuple):
+    """The real data of a run and its splits."""
+
+    data: ImageData
+    splits: Splits
+
+    def x(self, part: str) -> np.ndarray:
+        """(n, H, W, C) uint8 images of a split."""
+        x: np.ndarray = self.data.x[getattr(self.splits, part)]
+        return x
+
+    def labels(self, part: str) -> np.ndarray:
+        """(n,) int64 labels of a split; ConfigError when the data have none."""
+        labels: np.ndarray = self.all_labels()[getattr(self.splits, part)]
+        return labels
+
+    def all_labels(self) -> np.ndarray:
+        """(N,) int64 labels of all rows; ConfigError when the data have none."""
+        if self.data.labels is None:
+            raise ConfigError("data.label_column: labels are needed here and the data have none; name their column")
+        return self.data.labels
+
+    def share(self, *arrays: np.ndarray) -> tuple["ray.ObjectRef[np.ndarray]", ...]:
+        """References to arrays in the object store, which all workers of a node read without a copy."""
+        return tuple(ray.put(np.ascontiguousarray(a)) for a in arrays)
+
+
+def prepare(config: PipelineConfig) -> tuple[Run, Real]:
+    """Load the real data and lay out the run; touches nothing on disk.
+
+    Raises
+    ------
+    ConfigError, DataError
+        When the data cannot be used with this configuration.
+    """
+    data = load(config.data)
+    splits = split(len(data.x), config.data, config.seed, data.labels)
+    rows = FitRows(len(splits.classifier), len(splits.calibration), config.weights.num_tuning_rows)
+    _, height, width, channels = data.x.shape
+    url = Folder(config.run).absolute_url()
+    plans = stage_plans(config, fingerprint(data))
+    run = Run(config, url, plans, (height, width, channels), rows, len(splits.classifier), len(splits.evaluation))
+    _check_pools(run)
+    _check_labels(config, data)
+    return run, Real(data, splits)
+
+
+def _check_labels(config: PipelineConfig, data: ImageData) -> None:
+    if data.labels is not None:
+        return
+    for field, used in (
+        ("evaluate.extractors", "domain" in config.evaluate.extractors),
+        ("classifier.input", config.classifier.input == "features"),
+    ):
+        if used:
+            raise ConfigError(
+                f"{field}: the domain extractor needs labels and the data have none; use `random`, or pixels"
+            )
+
+
+def _check_pools(run: Run) -> None:
+    config = run.config
+    pool_rows = config.generate.num_samples // config.evaluate.num_repeats
+    if pool_rows < run.evaluation_rows:
+        raise ConfigError(
+            f"evaluate.num_repeats: {config.evaluate.num_repeats} disjoint pools of {config.generate.num_samples} "
+            f"samples have {pool_rows} rows each, but {run.evaluation_rows} are evaluated; raise generate.num_samples or "
+            "set evaluate.num_rows"
+        )

@@ -1,0 +1,51 @@
+"""Models by name: what a description in a checkpoint, or a configuration, is built from."""
+
+from collections.abc import Callable
+
+from torch import nn
+
+from lfiw_ray.config import ClassifierConfig, GeneratorConfig, VAEConfig
+from lfiw_ray.errors import DataError
+from lfiw_ray.models.checkpoint import Description, description_from_bytes, tensors_from_bytes
+from lfiw_ray.models.classifier import Classifier
+from lfiw_ray.models.domain import DomainNet
+from lfiw_ray.models.vae import VAE
+
+
+def _vae(description: Description) -> nn.Module:
+    return VAE(VAEConfig.model_validate(description.config), description.image_shape)
+
+
+def _domain(description: Description) -> nn.Module:
+    return DomainNet(description.image_shape, **description.config)
+
+
+def _classifier(description: Description) -> nn.Module:
+    inner = description.extra.get("extractor")
+    extractor = build(Description(**inner)) if inner else None
+    return Classifier(ClassifierConfig.model_validate(description.config), description.image_shape, extractor)
+
+
+BUILDERS: dict[str, Callable[[Description], nn.Module]] = {"vae": _vae, "domain": _domain, "classifier": _classifier}
+
+
+def build(description: Description) -> nn.Module:
+    """A model with fresh parameters (from torch's random state)."""
+    if description.kind not in BUILDERS:
+        raise DataError(f"unknown model {description.kind!r}; known are {sorted(BUILDERS)}")
+    return BUILDERS[description.kind](description)
+
+
+def load(weights: bytes, description: bytes, name: str) -> nn.Module:
+    """A finished model in evaluation mode; DataError names the file at fault."""
+    model = build(description_from_bytes(description, f"{name}/model.json"))
+    try:
+        model.load_state_dict(tensors_from_bytes(weights, f"{name}/model.safetensors"))
+    except RuntimeError as err:
+        raise DataError(f"{name}/model.safetensors does not fit {name}/model.json: {err}") from err
+    return model.eval()
+
+
+def generator_description(config: GeneratorConfig, image_shape: tuple[int, int, int]) -> Description:
+    """Description of the generator that a configuration asks for."""
+    return Description(config.model, getattr(config, config.model).model_dump(), image_shape, {})

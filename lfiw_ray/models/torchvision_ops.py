@@ -1,0 +1,36 @@
+"""torch-fidelity, imported so that it works beside a CPU build of torch.
+
+torch-fidelity imports torchvision.  The torchvision wheel of PyPI is a CUDA build: beside a CPU torch its
+compiled operators do not load, and its Python part then fails while it registers a shape function for
+`torchvision::nms`, an operator that does not exist.  Declaring the two operators by their signatures is all
+that `import torchvision` needs.  They remain without an implementation, and so do torchvision's image codecs;
+torch-fidelity's metrics use neither.  Where `import torchvision` works, nothing is declared.
+"""
+
+import importlib
+from types import ModuleType
+
+import torch
+
+_DECLARED: list[torch.library.Library] = []  # a declaration lives as long as its Library object
+_SIGNATURES = ("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+               "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")  # fmt: skip
+
+
+def load_torch_fidelity() -> ModuleType:
+    """The module `torch_fidelity`; the only way this project imports it."""
+    try:
+        importlib.import_module("torchvision")
+    except RuntimeError as err:
+        if "torchvision::nms does not exist" not in str(err):
+            raise
+        _declare_operators()
+        importlib.import_module("torchvision")
+    return importlib.import_module("torch_fidelity")
+
+
+def _declare_operators() -> None:
+    library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
+    for signature in _SIGNATURES:
+        library.define(signature)  # type: ignore[no-untyped-call]
+    _DECLARED.append(library)

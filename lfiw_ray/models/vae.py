@@ -1,0 +1,118 @@
+"""Convolutional variational autoencoder with a discretised logistic likelihood (Kingma & Welling 2014).
+
+Trained on the negative ELBO, -log p(x | z) + KL(q(z | x) || N(0, 1)), in nats per image.  A sample draws z from
+the prior and then every pixel from the likelihood, on the 8-bit grid: it is a draw from the model, not the
+decoder's mean, so that real and generated images have the same set of possible values.
+
+| symbol | meaning | shape, dtype |
+|---|---|---|
+| x | images | (N, H, W, C) uint8 |
+| z | latents | (N, latents) float32 |
+| mean, log_scale | parameters of the likelihood | (N, C, H, W) float32 |
+"""
+
+import math
+
+import numpy as np
+import torch
+from torch import nn
+
+from lfiw_ray.config import VAEConfig
+from lfiw_ray.core import losses, noise
+from lfiw_ray.errors import ConfigError
+from lfiw_ray.models.noise import BatchNoise
+from lfiw_ray.models.scale import to_bytes, to_unit
+
+_LOG_SCALE_RANGE = (-7.0, 2.0)  # e^-7 is a ninth of a grid step: sharper cannot raise the likelihood by much
+_FIRST_LOG_SCALE = -1.5  # about the spread of pixels before anything is learnt
+_LOG_STD_RANGE = (-7.0, 3.0)
+
+
+def _check_shape(image_shape: tuple[int, int, int]) -> None:
+    height, width, channels = image_shape
+    if height % 4 or width % 4 or min(height, width) < 4:
+        raise ConfigError(f"the VAE needs a height and width divisible by 4, the images are {height} x {width}")
+    if channels not in (1, 3):
+        raise ConfigError(f"the VAE needs 1 or 3 channels, the images have {channels}")
+
+
+class VAE(nn.Module):
+    """Encoder and decoder of two convolutions each, for images of `image_shape` (H, W, C).
+
+    Raises
+    ------
+    ConfigError
+        when H or W is not divisible by 4, or C is neither 1 nor 3.
+    """
+
+    def __init__(self, config: VAEConfig, image_shape: tuple[int, int, int]):
+        super().__init__()
+        _check_shape(image_shape)
+        self.config = config
+        self.image_shape = image_shape
+        height, width, channels = image_shape
+        self._grid = (2 * config.width, height // 4, width // 4)
+        flat, hidden = math.prod(self._grid), 8 * config.width
+        self.encoder = nn.Sequential(
+            nn.Conv2d(channels, config.width, 4, stride=2, padding=1),
+            nn.SiLU(),
+            nn.Conv2d(config.width, 2 * config.width, 4, stride=2, padding=1),
+            nn.SiLU(),
+            nn.Flatten(),
+            nn.Linear(flat, hidden),
+            nn.SiLU(),
+            nn.Linear(hidden, 2 * config.latents),
+        )
+        self.decoder = nn.Sequential(
+            nn.Linear(config.latents, hidden),
+            nn.SiLU(),
+            nn.Linear(hidden, flat),
+            nn.SiLU(),
+            nn.Unflatten(1, self._grid),
+            nn.ConvTranspose2d(2 * config.width, config.width, 4, stride=2, padding=1),
+            nn.SiLU(),
+            nn.ConvTranspose2d(config.width, 2 * channels, 4, stride=2, padding=1),
+        )
+
+    def encode(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and log standard deviation of q(z | x), each (N, latents), for x (N, C, H, W) in [-1, 1]."""
+        mean, log_std = self.encoder(x).chunk(2, dim=1)
+        return mean, log_std.float().clamp(*_LOG_STD_RANGE)
+
+    def decode(self, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and log scale of every pixel's logistic, each (N, C, H, W) float32."""
+        mean, log_scale = self.decoder(z).float().chunk(2, dim=1)
+        return mean, (log_scale + _FIRST_LOG_SCALE).clamp(*_LOG_SCALE_RANGE)
+
+    def loss(self, batch: tuple[torch.Tensor, ...], noise: BatchNoise) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Mean negative ELBO of (N, H, W, C) uint8 images, nats a row, with one latent sample each."""
+        x = batch[0]
+        latent_mean, latent_log_std = self.encode(to_unit(x))
+        z = latent_mean.float() + latent_log_std.exp() * noise.normal(self.config.latents)
+        log_prob = losses.discretised_logistic_log_prob(x.permute(0, 3, 1, 2), *self.decode(z))
+        kl_nats = losses.gaussian_kl(latent_mean.float(), latent_log_std).mean()
+        loss = kl_nats - log_prob.flatten(1).sum(1).mean()
+        bits_per_dim = loss.detach() / (math.log(2) * math.prod(self.image_shape))
+        return loss, {"elbo_bpd": bits_per_dim, "kl_nats": kl_nats.detach()}
+
+    @torch.no_grad()
+    def sample(self, sample_ids: np.ndarray, seed: int, stream: str) -> np.ndarray:
+        """Images (N, H, W, C) uint8 of the given ids; each a function of (seed, stream, id).
+
+        Latents and pixel noise are drawn with NumPy per fixed block of ids (`core.noise.by_block`).
+        """
+        device = next(self.parameters()).device
+        latents, pixels = self.config.latents, math.prod(self.image_shape)
+
+        def draw(rng: np.random.Generator, n: int) -> np.ndarray:
+            z = rng.standard_normal((n, latents), dtype=np.float32)
+            if self.config.sample_mean:
+                return z
+            return np.concatenate([z, rng.random((n, pixels), dtype=np.float32)], axis=1)
+
+        drawn = torch.from_numpy(noise.by_block(seed, stream, sample_ids, draw)).to(device)
+        mean, log_scale = self.decode(drawn[:, :latents])
+        if self.config.sample_mean:
+            return to_bytes(mean).cpu().numpy()
+        uniform = drawn[:, latents:].reshape(mean.shape)
+        return to_bytes(losses.logistic_quantile(uniform, mean, log_scale)).cpu().numpy()

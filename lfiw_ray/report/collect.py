@@ -1,0 +1,101 @@
+"""From a finished run to what its page shows; reads small results and a few dozen images."""
+
+import datetime
+import json
+from typing import Any
+
+import numpy as np
+
+from lfiw_ray.argv import to_yaml
+from lfiw_ray.engine.diagnose import NAME as DIAGNOSTICS
+from lfiw_ray.engine.evaluate import NAME as EVALUATION
+from lfiw_ray.engine.extremes import extremes
+from lfiw_ray.engine.fit_classifier import CALIBRATION
+from lfiw_ray.engine.read import gather_images
+from lfiw_ray.engine.resample import read_selection
+from lfiw_ray.engine.run import Real, Run
+from lfiw_ray.engine.train import HISTORY
+from lfiw_ray.report.inputs import ReportInputs
+from lfiw_ray.store import runs, stages, timings
+from lfiw_ray.store.folder import Folder
+
+NUM_EXTREMES = 24
+
+
+def collect(run: Run, real: Real) -> ReportInputs:
+    """Read everything; raises StoreError when a stage is not finished."""
+    record = runs.read_run(Folder(run.url))
+    found = _json(run, "diagnostics", DIAGNOSTICS)
+    calibration = _json(run, "classifier", CALIBRATION)
+    evaluation = _json(run, "evaluation", EVALUATION)
+    outer = extremes(run, NUM_EXTREMES)
+    size = run.config.report.grid_rows * run.config.report.grid_columns
+    samples = run.table("samples")
+    first = np.arange(min(size, run.config.generate.num_samples), dtype=np.int64)
+    return ReportInputs(
+        title=f"{real.data.name}, {run.config.generator.model}",
+        created=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        run_url=run.url,
+        config_yaml=to_yaml(run.config),
+        versions=record["versions"],
+        seed=run.config.seed,
+        plans=run.plans,
+        git_commit=record["git_commit"],
+        stage_seconds=timings.read(Folder(run.url)),
+        real_x=real.x("evaluation")[:size],
+        raw_x=gather_images(samples, first),
+        sir_x=_selected(run, "sir", size),
+        gumbel_x=_selected(run, "gumbel", size),
+        top_weight_x=_in_order(run, outer.top_ids),
+        low_weight_x=_in_order(run, outer.low_ids),
+        top_log_w=outer.top_log_w,
+        low_log_w=outer.low_log_w,
+        log_w_histogram=(np.array(found["log_w_histogram"]["edges"]), np.array(found["log_w_histogram"]["counts"])),
+        lorenz=tuple(np.array(found["lorenz"][name]) for name in ("rows", "weight", "weight_naive")),  # type: ignore[arg-type]
+        calibration={"kind": calibration["calibration"]["kind"], **calibration},
+        alpha=found["alpha"],
+        diagnostics=found,
+        evaluation=evaluation,
+        class_histograms=evaluation["class_histograms"],
+        class_names=_class_names(real, evaluation),
+        downstream=_downstream(run),
+        training={stage: _training(run, stage) for stage in ("generator", "classifier")},
+    )
+
+
+def _json(run: Run, stage: str, name: str) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads(stages.read(run.folder(stage), name))
+    return body
+
+
+def _selected(run: Run, scheme: str, size: int) -> np.ndarray:
+    """Images of draws spread evenly over a selection; empty when the scheme was not asked for."""
+    if scheme not in run.config.resample.schemes:
+        return np.empty((0, *run.image_shape), np.uint8)
+    selection = read_selection(run, scheme)
+    draws = np.repeat(selection.sample_ids, selection.multiplicity)
+    return _in_order(run, draws[np.linspace(0, len(draws) - 1, min(size, len(draws))).astype(np.int64)])
+
+
+def _in_order(run: Run, sample_ids: np.ndarray) -> np.ndarray:
+    """Images of sample ids in the order given, repeats included."""
+    distinct, where = np.unique(sample_ids, return_inverse=True)
+    return gather_images(run.table("samples"), distinct)[where]
+
+
+def _class_names(real: Real, evaluation: dict[str, Any]) -> list[str]:
+    count = len(evaluation["class_histograms"].get("real", []))
+    return list(real.data.class_names or [str(i) for i in range(count)])
+
+
+def _downstream(run: Run) -> dict[str, Any] | None:
+    return stages.finished(run.folder("downstream"), run.plans["downstream"])
+
+
+def _training(run: Run, stage: str) -> dict[str, Any]:
+    history = json.loads(stages.read(run.folder(stage), HISTORY))
+    return {
+        "step": [entry["step"] for entry in history],
+        "loss": [entry["loss"] for entry in history],
+        "held_out": [entry.get("held_out_loss") for entry in history],
+    }

@@ -1,0 +1,84 @@
+"""What the report is made of: plain values and small arrays, read from a run by the caller.
+
+The page shows these and computes nothing but their formatting, so a number on it is a number of the run.
+A quantity that does not exist is None or NaN, and shows as "n/a" with its reason.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class ReportInputs(NamedTuple):
+    """Everything one page shows.
+
+    Attributes
+    ----------
+    title, created, run_url, config_yaml, git_commit
+        Text, shown as it is (escaped).
+    versions, plans
+        Package name to version; stage name to plan hash.
+    stage_seconds
+        Stage name to wall-clock seconds.
+    real_x, raw_x, sir_x, gumbel_x, top_weight_x, low_weight_x
+        uint8 (n, H, W, C) with C 1 or 3; n may differ and may be 0.
+    top_log_w, low_log_w
+        float (n,), nats: the log weight of each row of `top_weight_x` and `low_weight_x`.
+    log_w_histogram
+        (edges (B + 1,), nats; counts (B,)) of the pool's log weights before flattening.
+    lorenz
+        (share of rows, share of the weight at alpha, share of the weight at alpha = 1), each (P,), rows
+        sorted from the lightest to the heaviest.
+    calibration
+        {"kind", "candidates": {kind: log loss in nats}, "before": R, "after": R}, where R has "log_loss_nats",
+        "brier", "ece", "z", "auc", "accuracy", "mean_w_model", "mean_inverse_w_data" (each also with "_se") and
+        "bins": [{"predicted", "observed", "count"}].
+    alpha
+        {"alpha", "auto", "min_ess_fraction", "max_k_hat", "table": [{"alpha", "ess_fraction", "k_hat", "passed"}]}.
+    diagnostics
+        {"chosen": D, "naive": D, "verdict": V, "verdict_naive": V}; D has "n", "mean_w", "mean_w_se", "ess",
+        "ess_fraction", "k_hat", "k_hat_note" (optional: why there is no k_hat), "max_share", "top1pct_share" and
+        "perplexity"; V has "passed", "reasons", "advice".
+    evaluation
+        {"num_rows", "num_repeats", "num_reference_rows", "extractors", "arms", "improvement"}.  An extractor has
+        "description", "weights_sha256", "inception_score_note", "real": {metric: value},
+        "arms": {arm: {metric: {"mean", "se", "values"}}} and "arm_order"; an arm has "label", "alpha" (None: no
+        weights), "weighted", "estimates" and "biased"; an improvement, per extractor, has "metric", "raw",
+        "resampled" and "difference": {"mean", "se", "z"}.
+    class_histograms
+        arm to the share of each class; "real", when there, is what the others are compared with.
+    downstream
+        None, or {"num_updates", "num_labels", "num_seeds", "arms": {arm: {"mean", "se", "values"}},
+        "differences": [{"arm", "against", "mean", "se", "low", "high"}], "verdict"}; accuracies are shares in [0, 1].
+    training
+        {"generator": T, "classifier": T}, T = {"step": [...], "loss": [...], "held_out": [...] or None}, in nats
+        per row; a step without a held-out loss has None there.
+    """
+
+    title: str
+    created: str
+    run_url: str
+    config_yaml: str
+    versions: dict[str, str]
+    seed: int
+    plans: dict[str, str]
+    git_commit: str | None
+    stage_seconds: dict[str, float]
+    real_x: np.ndarray
+    raw_x: np.ndarray
+    sir_x: np.ndarray
+    gumbel_x: np.ndarray
+    top_weight_x: np.ndarray
+    low_weight_x: np.ndarray
+    top_log_w: np.ndarray
+    low_log_w: np.ndarray
+    log_w_histogram: tuple[np.ndarray, np.ndarray]
+    lorenz: tuple[np.ndarray, np.ndarray, np.ndarray]
+    calibration: dict[str, Any]
+    alpha: dict[str, Any]
+    diagnostics: dict[str, Any]
+    evaluation: dict[str, Any]
+    class_histograms: dict[str, list[float]]
+    class_names: list[str]
+    downstream: dict[str, Any] | None
+    training: dict[str, dict[str, Any]]

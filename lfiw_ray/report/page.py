@@ -1,0 +1,115 @@
+"""The report of a run: one self-contained HTML page, a pure function of `ReportInputs`.
+
+Nothing is loaded from elsewhere and nothing runs: styles, images and figures are inside, there is no script,
+and a content security policy in the page forbids both.  All text is escaped by the template engine.
+"""
+
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from lfiw_ray.report import cells, downstream, figures, images, tables
+from lfiw_ray.report.inputs import ReportInputs
+from lfiw_ray.report.keyfigures import key_figures
+from lfiw_ray.report.verdict import verdict
+
+
+def render(inputs: ReportInputs) -> str:
+    """The page as HTML.
+
+    Raises
+    ------
+    ValueError
+        For images that are not uint8 (n, H, W, 1 or 3), or log weights that do not match their images.
+    """
+    _check_lengths(inputs)
+    environment = Environment(
+        loader=PackageLoader("lfiw_ray.report", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters.update(percent=cells.percent, told=cells.told, short=cells.short, seconds=cells.seconds)
+    template = environment.get_template("page.html.j2")
+    return template.render(inputs._asdict() | _views(inputs))
+
+
+def _check_lengths(inputs: ReportInputs) -> None:
+    for x, log_w, name in (
+        (inputs.top_weight_x, inputs.top_log_w, "top"),
+        (inputs.low_weight_x, inputs.low_log_w, "low"),
+    ):
+        if len(x) != len(log_w):
+            raise ValueError(f"{len(x)} {name}-weight images but {len(log_w)} log weights")
+
+
+def _views(inputs: ReportInputs) -> dict[str, Any]:
+    """What the template shows beside the inputs themselves."""
+    labels, gate = tables.arm_labels(inputs.evaluation["arms"]), inputs.diagnostics["verdict"]
+    return {
+        "verdict": verdict(inputs.evaluation, inputs.diagnostics["chosen"], gate["passed"]),
+        "tiles": key_figures(inputs),
+        "grids": _grids(inputs),
+        "heaviest": _weighted_images(inputs.top_weight_x, inputs.top_log_w),
+        "lightest": _weighted_images(inputs.low_weight_x, inputs.low_log_w),
+        "spaces": [_space(inputs, name, f"fid-{i}") for i, name in enumerate(inputs.evaluation["extractors"])],
+        "weight_rows": tables.weight_table(inputs.diagnostics),
+        "calibration_rows": tables.calibration_table(inputs.calibration),
+        "candidates": _candidates(inputs.calibration),
+        "downstream_rows": downstream.accuracies(inputs.downstream),
+        "difference_rows": downstream.differences(inputs.downstream),
+        "class_rows": tables.class_table(inputs.class_histograms, labels, inputs.class_names),
+        "arm_labels": labels,
+        "slowest_s": max(inputs.stage_seconds.values(), default=0.0),
+        "figures": _figures(inputs),
+        "curves": _curves(inputs.training),
+    }
+
+
+def _figures(inputs: ReportInputs) -> dict[str, str]:
+    alpha = inputs.alpha["alpha"]
+    shares = inputs.class_histograms
+    labels = tables.arm_labels(inputs.evaluation["arms"]) | {"real": "real rows"}
+    return {
+        "histogram": figures.log_w_histogram(*inputs.log_w_histogram, alpha),
+        "lorenz": figures.lorenz(*inputs.lorenz, alpha),
+        "alpha": figures.alpha_choice(inputs.alpha),
+        "reliability": figures.reliability(inputs.calibration["before"]["bins"], inputs.calibration["after"]["bins"]),
+        "classes": figures.class_shares(shares, labels, inputs.class_names) if shares else "",
+        "downstream": downstream.figure(inputs.downstream) if inputs.downstream else "",
+    }
+
+
+def _curves(training: dict[str, dict[str, Any]]) -> list[tuple[str, str]]:
+    return [(name, figures.training_curve(training[name], name, f"train-{i}")) for i, name in enumerate(training)]
+
+
+def _grids(inputs: ReportInputs) -> list[tuple[str, str, images.Picture | None]]:
+    named = (
+        ("Real", "rows of the evaluation set", inputs.real_x),
+        ("Raw samples", "as the generator makes them", inputs.raw_x),
+        ("Resampled (SIR)", "drawn in proportion to their weights, with replacement", inputs.sir_x),
+        ("Resampled (Gumbel-top-k)", "drawn without replacement", inputs.gumbel_x),
+    )
+    return [(title, text, images.grid(x)) for title, text, x in named]
+
+
+def _weighted_images(x: np.ndarray, log_w: np.ndarray) -> list[tuple[images.Picture, str]]:
+    return [(tile, f"{log_w[row]:+.2f}") for row, tile in enumerate(images.tiles(x))]
+
+
+def _space(inputs: ReportInputs, name: str, plot_id: str) -> dict[str, Any]:
+    """One feature space: its description, table and dot plot."""
+    space, arms = inputs.evaluation["extractors"][name], inputs.evaluation["arms"]
+    alpha, labels = inputs.alpha["alpha"], tables.arm_labels(arms)
+    rows = []
+    for arm in space["arm_order"]:
+        fid = space["arms"][arm].get("fid") or {"mean": None, "se": None, "values": []}
+        about = arms[arm]
+        colour = tables.colour_of(about["alpha"], alpha)
+        rows.append(figures.Dot(labels[arm], fid["mean"], fid["se"], fid["values"], colour, about["biased"]))
+    plot = figures.dots(rows, plot_id, f"FID in “{name}”", space["real"].get("fid"), "real against real")
+    return {"name": name, "about": space, "table": tables.metric_table(inputs.evaluation, name, alpha), "plot": plot}
+
+
+def _candidates(calibration: dict[str, Any]) -> list[tuple[str, str, bool]]:
+    kinds = calibration["candidates"]
+    return [(kind, cells.told(loss), kind == calibration["kind"]) for kind, loss in kinds.items()]

@@ -1,0 +1,65 @@
+"""`run.json`: the resolved configuration, plans, versions, git commit and seed of a run; written first."""
+
+import json
+from typing import Any
+
+from lfiw_ray.errors import StoreError
+from lfiw_ray.store.folder import Folder
+
+NAME = "run.json"
+
+
+def differing_fields(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    """One line a field whose values differ, in the order of the new configuration."""
+    lines = []
+    for key in [*new, *(k for k in old if k not in new)]:
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(after, dict):
+            lines += differing_fields(before, after, f"{prefix}{key}.")
+        elif before != after:
+            lines.append(f"{prefix}{key}: {before!r} there, {after!r} now")
+    return lines
+
+
+def open_run(
+    folder: Folder, planned: dict[str, Any], plans: dict[str, str], record: dict[str, Any], dry: bool = False
+) -> None:
+    """Write `run.json`, or check that the folder's is of the same plan.
+
+    Parameters
+    ----------
+    planned : the *what* fields, nested.
+    plans : plan per stage.
+    record : what else is kept: full configuration, versions, git commit.
+    dry : only check.
+
+    Raises
+    ------
+    StoreError
+        When the folder belongs to another plan, with the differing fields; or cannot be written.
+    """
+    if folder.exists(NAME):
+        old = read_run(folder)
+        if old["plans"] != plans:
+            fields = "\n  ".join(differing_fields(old["planned"], planned))
+            raise StoreError(
+                f"run folder {folder.url} belongs to another plan; choose another one (--run), "
+                f"or change back:\n  {fields}"
+            )
+        return
+    if not dry:
+        body = {"planned": planned, "plans": plans, **record}
+        folder.write(NAME, json.dumps(body, indent=1, sort_keys=True, allow_nan=False).encode())
+
+
+def read_run(folder: Folder) -> dict[str, Any]:
+    """Contents of `run.json`; StoreError when it is missing or not understood."""
+    try:
+        body: dict[str, Any] = json.loads(folder.read(NAME))
+        if not body.keys() >= {"planned", "plans"}:
+            raise ValueError(f"it has the keys {sorted(body)}")
+    except ValueError as err:
+        raise StoreError(
+            f"{folder.path(NAME)} is not a run's record ({err}); choose another run folder (--run)"
+        ) from err
+    return body

@@ -1,0 +1,151 @@
+"""The typed tables of a run as Parquet: samples, weights, selections.
+
+Images are `fixed_size_binary[H*W*C]` with the shape in the schema's metadata, so that any Parquet reader
+opens them and writing stays at memory speed (a uint8 list column is stored as INT32 with levels).  Pages
+carry checksums, so that a reader of single row groups notices a flipped bit.
+
+| table | columns |
+|---|---|
+| samples | sample_id int64, x fixed_size_binary |
+| weights | sample_id int64, logit float32 (nats), log_w float32 (nats) |
+| selection | sample_id int64, key float64 (NaN where the scheme has none), multiplicity int64, weight float64 |
+| resampled | selection without key, and x |
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lfiw_ray.errors import ShardError
+
+ROW_GROUP_ROWS = 2048
+SHAPE_KEY = b"shape"
+
+WEIGHTS = pa.schema([("sample_id", pa.int64()), ("logit", pa.float32()), ("log_w", pa.float32())])
+SELECTION = pa.schema(
+    [("sample_id", pa.int64()), ("key", pa.float64()), ("multiplicity", pa.int64()), ("weight", pa.float64())]
+)
+
+
+def samples_schema(image_shape: tuple[int, int, int]) -> pa.Schema:
+    """Schema of a samples table of images (H, W, C)."""
+    size = int(np.prod(image_shape))
+    metadata = {SHAPE_KEY: json.dumps(list(image_shape)).encode()}
+    return pa.schema([("sample_id", pa.int64()), ("x", pa.binary(size))], metadata=metadata)
+
+
+def resampled_schema(image_shape: tuple[int, int, int]) -> pa.Schema:
+    """Schema of a resampled table of images (H, W, C)."""
+    fields = [*samples_schema(image_shape), SELECTION.field("multiplicity"), SELECTION.field("weight")]
+    return pa.schema(fields, metadata=samples_schema(image_shape).metadata)
+
+
+def image_array(x: np.ndarray) -> pa.Array:
+    """(N, H, W, C) uint8 as fixed-size binary, without a copy."""
+    if x.dtype != np.uint8 or x.ndim != 4:
+        raise ValueError(f"images at rest are (N, H, W, C) uint8, got {x.dtype} of shape {x.shape}")
+    flat = np.ascontiguousarray(x).reshape(len(x), -1)
+    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(flat.shape[1]), len(x), [None, pa.py_buffer(flat)])
+
+
+def images_of(table: pa.Table) -> np.ndarray:
+    """(N, H, W, C) uint8 of a samples or resampled table."""
+    shape = image_shape_of(table.schema)
+    column = table.column("x").combine_chunks()
+    if isinstance(column, pa.ChunkedArray):  # an empty table has no chunk to combine
+        return np.empty((0, *shape), np.uint8)
+    size = int(np.prod(shape))
+    flat = np.frombuffer(column.buffers()[1], np.uint8, count=len(column) * size, offset=column.offset * size)
+    return flat.reshape(len(column), *shape)
+
+
+def image_shape_of(schema: pa.Schema) -> tuple[int, int, int]:
+    """(H, W, C) from a schema's metadata."""
+    try:
+        height, width, channels = json.loads((schema.metadata or {})[SHAPE_KEY])
+    except (KeyError, ValueError) as err:
+        raise ShardError(f"the table's metadata lack the images' shape: {schema.metadata}") from err
+    return height, width, channels
+
+
+def samples_table(sample_ids: np.ndarray, x: np.ndarray) -> pa.Table:
+    """Samples: ids (N,) int64 and images (N, H, W, C) uint8."""
+    height, width, channels = x.shape[1:]
+    columns = [pa.array(sample_ids, pa.int64()), image_array(x)]
+    return pa.Table.from_arrays(columns, schema=samples_schema((height, width, channels)))
+
+
+def weights_table(sample_ids: np.ndarray, logits: np.ndarray, log_w: np.ndarray) -> pa.Table:
+    """Weights: ids (N,) int64, logits and log weights (N,) float32, nats."""
+    return pa.Table.from_arrays(
+        [pa.array(sample_ids, pa.int64()), pa.array(logits, pa.float32()), pa.array(log_w, pa.float32())],
+        schema=WEIGHTS,
+    )
+
+
+class ParquetBuffer:
+    """A Parquet file in memory, written table by table with settings that give the same bytes every time."""
+
+    def __init__(self, schema: pa.Schema):
+        self._sink = pa.BufferOutputStream()
+        self._writer = pq.ParquetWriter(
+            self._sink,
+            schema,
+            compression="lz4",
+            use_dictionary=False,
+            write_statistics=False,
+            write_page_checksum=True,
+        )
+        self.rows = 0
+
+    def append(self, table: pa.Table) -> None:
+        """Add rows in row groups of at most `ROW_GROUP_ROWS`."""
+        self._writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
+        self.rows += table.num_rows
+
+    def finish(self) -> memoryview:
+        """Bytes of the whole file."""
+        self._writer.close()
+        return memoryview(self._sink.getvalue())
+
+
+def to_parquet(table: pa.Table) -> memoryview:
+    """Bytes of a table."""
+    buffer = ParquetBuffer(table.schema)
+    buffer.append(table)
+    return buffer.finish()
+
+
+def from_parquet(data: bytes, columns: list[str] | None = None) -> pa.Table:
+    """Table of bytes whose checksum was verified."""
+    return pq.read_table(pa.BufferReader(data), columns=columns)
+
+
+def read_rows(source: Any, rows: np.ndarray, path: str) -> Iterator[tuple[np.ndarray, pa.Table]]:
+    """Read only the row groups that hold the wanted rows, one group at a time.
+
+    Parameters
+    ----------
+    source : an open Parquet file.
+    rows : (n,) int64, sorted, distinct row numbers within the file.
+    path : named in errors.
+
+    Yields
+    ------
+    (positions, table) : which entries of `rows`, and their rows in the same order.
+    """
+    try:
+        file = pq.ParquetFile(source, page_checksum_verification=True)
+        starts = np.cumsum([0] + [file.metadata.row_group(g).num_rows for g in range(file.num_row_groups)])
+        if len(rows) and rows[-1] >= starts[-1]:
+            raise ShardError(f"{path} has {starts[-1]} rows, row {rows[-1]} is wanted")
+        owner = np.searchsorted(starts, rows, side="right") - 1
+        for group in np.unique(owner):
+            positions = np.flatnonzero(owner == group)
+            yield positions, file.read_row_group(int(group)).take(pa.array(rows[positions] - starts[group]))
+    except (pa.ArrowException, OSError) as err:
+        raise ShardError(f"{path} cannot be read ({err}); run again with --repair to regenerate it") from err
