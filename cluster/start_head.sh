@@ -9,7 +9,7 @@ set -euo pipefail
 export RAY_AUTH_MODE=token
 token="${RAY_AUTH_TOKEN_PATH:-$HOME/.ray/auth_token}"
 if [ -z "${RAY_AUTH_TOKEN:-}" ] && [ ! -s "$token" ]; then
-  (umask 077 && mkdir -p "$(dirname "$token")" && ray get-auth-token --generate > /dev/null)
+  (umask 077 && mkdir -p "$(dirname "$token")" && python3 -c 'import secrets; print(secrets.token_hex(32))' > "$token")
 fi
 if [ -e "$token" ]; then chmod 600 "$token"; fi
 exec ray start --head --dashboard-host=127.0.0.1 --disable-usage-stats "$@"

@@ -1,4 +1,4 @@
-"""Train and calibrate the classifier of real against generated: writes fit_samples/ and classifier/.
+"""Train and calibrate the classifiers of real against generated: writes fit_samples/ and (naive_)classifier/.
 
 Needs a finished generator/ (jobs/train_generator.py).
 """
@@ -17,6 +17,8 @@ def work(run: Run, real: Real) -> list[str]:
     if run.config.classifier.input == "features":
         fit_domain(run, real)
     figures = fit_classifier(run, real)
+    if run.config.evaluate.naive:
+        fit_classifier(run, real, "naive_classifier")
     return [f"{name:24s} {value}" for name, value in figures.items() if name != "bins"]
 
 

@@ -2,15 +2,18 @@
 
 File: `--config FILE` (path or any fsspec URL), nested sections.  Environment:
 `LFIW__GENERATE__NUM_SAMPLES=1000000`.  Flags: `--generate.num_samples=1000000` (hyphens and underscores are
-the same).  An unknown key is an error that names the nearest known one.
+the same).  Values are YAML, and 1e6 is a whole number; a text field takes its text as it stands.  An unknown key
+is an error that names the nearest known one.
 """
 
 import argparse
 import difflib
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, NoReturn
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from functools import cache
+from typing import Any, NamedTuple, NoReturn, get_args
 
 import fsspec
 import yaml
@@ -21,6 +24,7 @@ from lfiw_ray.config import PipelineConfig, Section
 from lfiw_ray.errors import ConfigError
 
 ENV_PREFIX = "LFIW__"
+_SWITCHES = ("config", "dry-run", "repair")
 
 
 class Invocation(NamedTuple):
@@ -46,11 +50,13 @@ def from_argv(argv: Sequence[str], description: str, env: Mapping[str, str] | No
     """
     parser = _parser(description)
     given, unknown = parser.parse_known_args([_underscored(a) for a in argv])
+    if unknown and not unknown[0].startswith("-"):
+        raise ConfigError(f"unexpected argument {unknown[0]!r}; fields are set by flags, see --help")
     if unknown:
-        raise ConfigError(_unknown(unknown[0].lstrip("-").split("=")[0], "flag --"))
+        raise ConfigError(_unknown(unknown[0].lstrip("-").split("=")[0], "flag --", _SWITCHES))
     values = _read_file(given.config) if given.config else {}
     _merge(values, _from_env(os.environ if env is None else env))
-    _merge(values, {k: _parse_text(v) for k, v in vars(given).items() if k in _leaves() and v is not None})
+    _merge(values, {k: _value(v, k) for k, v in vars(given).items() if k in _leaves() and v is not None})
     return Invocation(build(values), given.dry_run, given.repair)
 
 
@@ -58,7 +64,7 @@ def build(values: dict[str, Any]) -> PipelineConfig:
     """A configuration from nested values; ConfigError names each bad field."""
     for key in _keys(values):
         if key not in _leaves():
-            raise ConfigError(_unknown(key, "configuration key "))
+            raise ConfigError(_unknown(key, "configuration key ", _sections()))
     try:
         return PipelineConfig.model_validate(values)
     except ValidationError as err:
@@ -78,22 +84,23 @@ def _problem(error: Any) -> str:
     return f"{field}: {message}{shown}"
 
 
-def _unknown(key: str, kind: str) -> str:
-    """An error text with the known key that is most like this one, by its last part first."""
+def _unknown(key: str, kind: str, others: Iterable[str] = ()) -> str:
+    """An error text with the known key that is most like this one, else one whose last part is."""
     tails: dict[str, list[str]] = {}
     for leaf in _leaves():
         tails.setdefault(leaf.rsplit(".", 1)[-1], []).append(leaf)
-    near = difflib.get_close_matches(key, _leaves(), 1)
+    near = difflib.get_close_matches(key, [*others, *_leaves()], 1)
     if not near:
         near = [tails[t][0] for t in difflib.get_close_matches(key.rsplit(".", 1)[-1], tails, 1)]
     return f"unknown {kind}{key}" + (f"; did you mean {near[0]}?" if near else "; --help lists all")
 
 
 def _underscored(argument: str) -> str:
-    if not argument.startswith("--") or argument.split("=")[0] in ("--dry-run", "--help"):
+    if not argument.startswith("--"):
         return argument
-    name, equals, value = argument.partition("=")
-    return "--" + name[2:].replace("-", "_") + equals + value
+    name, equals, value = argument[2:].partition("=")
+    name = name.replace("-", "_")
+    return "--" + ("dry-run" if name == "dry_run" else name) + equals + value
 
 
 def _parser(description: str) -> argparse.ArgumentParser:
@@ -122,8 +129,7 @@ def _walk(section: type[Section], prefix: str = "") -> Iterator[tuple[str, Field
         default = field.default
         if isinstance(default, Section):
             for key, leaf in _walk(type(default), f"{prefix}{name}."):
-                shown = leaf.model_copy() if hasattr(leaf, "model_copy") else leaf
-                yield key, _with_default(shown, default, key.removeprefix(f"{prefix}{name}."))
+                yield key, _with_default(leaf, default, key.removeprefix(f"{prefix}{name}."))
         else:
             yield f"{prefix}{name}", field
 
@@ -138,8 +144,14 @@ def _with_default(field: FieldInfo, section: Section, path: str) -> FieldInfo:
     return changed
 
 
+@cache
 def _leaves() -> dict[str, FieldInfo]:
     return dict(_walk(PipelineConfig))
+
+
+@cache
+def _sections() -> tuple[str, ...]:
+    return tuple({key[:i]: None for key in _leaves() for i, letter in enumerate(key) if letter == "."})
 
 
 def _names() -> set[str]:
@@ -147,28 +159,42 @@ def _names() -> set[str]:
 
 
 def _keys(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    sections = {key.rsplit(".", 1)[0] for key in _leaves() if "." in key}
-    sections |= {part.rsplit(".", 1)[0] for part in sections if "." in part}
     for name, value in values.items():
         key = f"{prefix}{name}"
-        if key in sections and isinstance(value, Mapping):
+        if key in _sections() and isinstance(value, Mapping):
             yield from _keys(value, f"{key}.")
-        elif key in sections:
+        elif key in _sections():
             raise ConfigError(f"configuration key {key} is a section of fields, got {value!r}")
         else:
             yield key
 
 
-def _parse_text(text: str) -> Any:
-    """A flag's or variable's value: YAML, and whole numbers written as 1e6 or 1_000."""
-    if re.fullmatch(r"[+-]?\d+e\+?\d+", text, re.IGNORECASE):
-        return int(float(text))
-    if re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", text, re.IGNORECASE) and not re.fullmatch(r"[+-]?\d+", text):
-        return float(text)
+class _Loader(yaml.SafeLoader):
+    """YAML as PyYAML reads it, and numbers such as 1e6 and 1e-4, which it would take for text."""
+
+
+def _scientific(loader: _Loader, node: yaml.ScalarNode) -> int | float:
+    text = str(loader.construct_scalar(node))
+    number = float(text)
+    return int(Decimal(text)) if number.is_integer() and abs(number) < 2**63 else number
+
+
+_Loader.add_implicit_resolver("!number", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789"))
+_Loader.add_constructor("!number", _scientific)
+
+
+def _value(text: str, key: str) -> Any:
+    """A flag's or variable's value: its text for a text field, else YAML."""
+    annotation = _leaves()[key].annotation
+    kinds = get_args(annotation) or (annotation,)
+    if type(None) in kinds and text.lower() in ("", "~", "null", "none"):
+        return None
+    if str in kinds:
+        return text
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as err:
-        raise ConfigError(f"value {text!r} cannot be read: {err}") from err
+        raise ConfigError(f"{key}: value {text!r} cannot be read: {err}") from err
 
 
 def _from_env(env: Mapping[str, str]) -> dict[str, Any]:
@@ -178,7 +204,7 @@ def _from_env(env: Mapping[str, str]) -> dict[str, Any]:
         key = name.removeprefix(ENV_PREFIX).lower().replace("__", ".")
         if key not in _leaves():
             raise ConfigError(_unknown(key, f"environment variable {name}: key "))
-        flat[key] = _parse_text(text)
+        flat[key] = _value(text, key)
     return flat
 
 
@@ -197,7 +223,7 @@ def _merge(values: dict[str, Any], flat: Mapping[str, Any]) -> None:
 def _read_file(path: str) -> dict[str, Any]:
     try:
         with fsspec.open(path, "r") as file:
-            values = yaml.safe_load(file)
+            values = yaml.load(file, Loader=_Loader)
     except (OSError, ValueError, yaml.YAMLError) as err:
         raise ConfigError(f"configuration file {path}: {err}") from err
     if values is None:

@@ -27,6 +27,15 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _rest_is_default(cls, values: Any) -> Any:
+        """A section given in part keeps the rest of the default that it has here, not that of its class."""
+        for name, field in cls.model_fields.items():
+            if isinstance(field.default, Section) and isinstance(values, dict) and isinstance(values.get(name), dict):
+                values = {**values, name: _merged(field.default.model_dump(), values[name])}
+        return values
+
     def planned(self) -> dict[str, Any]:
         """The *what* fields, nested, as plain values."""
         out: dict[str, Any] = {}
@@ -37,6 +46,14 @@ class Section(BaseModel):
             elif isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("plan"):
                 out[name] = value
         return out
+
+
+def _merged(default: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Nested values, the given ones over the default ones."""
+    nested = {
+        k: _merged(default[k], v) for k, v in given.items() if isinstance(v, dict) and isinstance(default.get(k), dict)
+    }
+    return {**default, **given, **nested}
 
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -51,8 +68,8 @@ class DataConfig(Section):
     path: str | None = how(None, "folder or URL of the data set's files (any fsspec URL); not for `embedded`")
     image_column: str = what("image", "column of the images (parquet)")
     label_column: str | None = what(None, "column of integer labels (parquet); none: no labels")
-    generator_fraction: Fraction = what(0.3, "share of the rows that train the generator")
-    classifier_fraction: Fraction = what(0.3, "share of the rows that train the classifier (and the domain extractor)")
+    generator_fraction: Fraction = what(0.35, "share of the rows that train the generator")
+    classifier_fraction: Fraction = what(0.35, "share of the rows that train the classifier (and the domain extractor)")
     calibration_fraction: Fraction = what(0.1, "share for early stopping and calibration; the rest is for evaluation")
 
     @model_validator(mode="after")
@@ -90,7 +107,9 @@ class VAEConfig(Section):
     """Convolutional variational autoencoder with a discretised logistic likelihood."""
 
     latents: int = what(16, "latent dimensions", ge=1)
-    width: int = what(32, "channels of the first layer", ge=1)
+    width: int = what(16, "channels of the first layer", ge=1)
+    kl_weight: float = what(8.0, "weight of the KL term; 1 is the ELBO, more makes cleaner samples", gt=0)
+    pixel_scale: float = what(0.08, "scale of every pixel's logistic, in units of the [-1, 1] pixel range", gt=0)
     sample_mean: bool = what(False, "emit the decoder's mean instead of a sample of x")
 
 
@@ -99,7 +118,7 @@ class GeneratorConfig(Section):
 
     model: Literal["vae"] = what("vae", "model of the registry")
     vae: VAEConfig = VAEConfig()
-    train: TrainConfig = TrainConfig()
+    train: TrainConfig = TrainConfig(epochs=40, batch_size=32, lr=2e-3, ema_decay=0.99)
 
 
 class PoolConfig(Section):
@@ -120,7 +139,7 @@ class PoolConfig(Section):
 class GenerateConfig(Section):
     """The pool of generated samples."""
 
-    num_samples: int = what(100_000, "samples in the pool", ge=1)
+    num_samples: int = what(200_000, "samples in the pool", ge=1)
     rows_per_shard: int = what(16_384, f"samples a shard; a multiple of {WEIGHT_BLOCK:,}", ge=1)
     batch_size: int = what(1024, f"samples a forward pass; divides {NOISE_BLOCK:,}", ge=1)
     pool: PoolConfig = PoolConfig()
@@ -137,31 +156,36 @@ class GenerateConfig(Section):
 class ClassifierConfig(Section):
     """The classifier that tells real from generated."""
 
-    input: Literal["pixels", "features"] = what("pixels", "a ResNet on pixels, or a small head on frozen features")
-    extractor: str = what("domain", "frozen feature extractor (input: features)")
-    width: int = what(32, "channels of the first layer", ge=1)
-    noise_sigma: float = what(0.3, "noise added to both sides, in units of the [-1, 1] pixel range", ge=0)
+    input: Literal["pixels", "features"] = what(
+        "pixels", "a ResNet on pixels, or a small head on frozen domain features"
+    )
+    width: int = what(24, "channels of the first layer", ge=1)
+    noise_sigma: float = what(0.6, "noise added to both sides, in units of the [-1, 1] pixel range", ge=0)
     noise_draws: int = what(1, "noisy copies whose logits are averaged when a row is scored", ge=1)
     dropout: float = what(0.0, "dropout before the last layer", ge=0, lt=1)
     calibrators: list[Literal["temperature", "platt"]] = what(
         ["temperature", "platt"], "calibrators tried; the best held-out log loss wins", min_length=1
     )
-    train: TrainConfig = TrainConfig(epochs=20, patience_epochs=4)
+    train: TrainConfig = TrainConfig(epochs=16, lr=2e-3, ema_decay=0.99, patience_epochs=3)
 
 
 class ScoreConfig(Section):
     """The weights of the pool."""
 
-    batch_size: int = what(1024, "rows a forward pass", ge=1)
+    batch_size: int = what(256, "rows a forward pass", ge=1)
     pool: PoolConfig = PoolConfig()
 
 
 class WeightsConfig(Section):
     """From calibrated log odds to the weights that are used, and the gate."""
 
-    alpha: float | Literal["auto"] = what("auto", "flattening exponent w^alpha, or `auto`: the largest that passes")
+    alpha: Annotated[float, Field(ge=0)] | Literal["auto"] = what(
+        "auto", "flattening exponent w^alpha, or `auto`: the largest that passes"
+    )
     num_tuning_rows: int = what(4_096, "generated rows outside the pool on which alpha is chosen", ge=256)
-    min_ess_fraction: float = what(0.15, "smallest ESS / N that passes", gt=0, lt=1)
+    min_ess_fraction: float = what(
+        0.05, "smallest ESS / N that `auto` passes; k / num_samples draws no more rows than that", gt=0, lt=1
+    )
     max_k_hat: float = what(0.7, "largest Pareto shape that passes", gt=0)
 
 
@@ -185,6 +209,9 @@ class EvaluateConfig(Section):
     num_repeats: int = what(5, "disjoint parts of the pool, each evaluated on its own", ge=2)
     num_rows: int | None = what(None, "rows of every arm; none: as many as there are real evaluation rows", ge=2)
     extractor_epochs: int = what(6, "epochs of the domain extractor's training", ge=1)
+    naive: bool = what(
+        True, "also run the method as published, a classifier of clean pixels at alpha 1, for arms to compare with"
+    )
     num_neighbours: int = what(5, "k of precision and recall", ge=1)
 
 
@@ -211,7 +238,7 @@ class ReportConfig(Section):
 class PipelineConfig(Section):
     """Everything a run needs."""
 
-    run: str = how("runs/default", "run folder: a path or any fsspec URL")
+    run: str = how("runs/default", "run folder: a path or any fsspec URL", min_length=1)
     seed: int = what(0, "seed of everything random", ge=0)
     num_gpus: float = how(0.0, "GPUs of each training worker and each actor; 0: CPU", ge=0)
     data: DataConfig = DataConfig()

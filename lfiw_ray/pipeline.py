@@ -73,6 +73,8 @@ def run_pipeline(run: Run, real: Real) -> Results:
     else:
         stage("domain", lambda: fit_domain(run, real))
     calibration = stage("classifier", lambda: fit_classifier(run, real))
+    if run.config.evaluate.naive:
+        stage("naive_classifier", lambda: fit_classifier(run, real, "naive_classifier"))
     stage("samples and weights", lambda: fill_pool(run))
     found = stage("diagnostics", lambda: diagnose(run))
     alpha = found["alpha"]["alpha"]

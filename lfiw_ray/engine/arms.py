@@ -16,7 +16,7 @@ class Arm(NamedTuple):
     """What an arm is, for readers."""
 
     label: str
-    naive: bool  # uses alpha = 1 instead of the chosen exponent
+    naive: bool  # uses the naive weights at alpha = 1
     weighted: bool
     estimates: str
     biased: bool
@@ -32,10 +32,10 @@ ARMS = {
     "gumbel_ht": Arm(
         "Gumbel-top-k, weighted", False, True, "the target w^alpha, drawn without replacement, Horvitz-Thompson", False
     ),
-    "weighted_naive": Arm("weighted, alpha 1", True, True, "the data, as far as the weights are right", False),
-    "sir_naive": Arm("SIR, alpha 1", True, False, "the data, as far as the weights are right", False),
+    "weighted_naive": Arm("weighted, naive", True, True, "the data, as far as the weights are right", False),
+    "sir_naive": Arm("SIR, naive", True, False, "the data, as far as the weights are right", False),
     "gumbel_naive": Arm(
-        "Gumbel-top-k, alpha 1", True, False, "neither: the heaviest rows without repeats, between pool and data", True
+        "Gumbel-top-k, naive", True, False, "neither: the heaviest rows without repeats, between pool and data", True
     ),
 }
 
@@ -47,17 +47,19 @@ class Rows(NamedTuple):
     log_w: np.ndarray | None
 
 
-def choose_rows(log_w: np.ndarray, start: int, n: int, alpha: float, seed: int) -> dict[str, Rows]:
+def choose_rows(
+    log_w: np.ndarray, naive_log_w: np.ndarray, start: int, n: int, alpha: float, seed: int
+) -> dict[str, Rows]:
     """Rows of every arm from the pool of sample ids start .. start + len(log_w).
 
     Parameters
     ----------
     log_w : (N,) log weights of the pool, nats, N >= n.
+    naive_log_w : the same for the naive arms, which use alpha 1.
     """
     first = start + np.arange(n, dtype=np.int64)
     out = {"raw": Rows(first, None)}
-    for suffix, exponent in (("", alpha), ("_naive", 1.0)):
-        flat = flatten(log_w, exponent)
+    for suffix, flat in (("", flatten(log_w, alpha)), ("_naive", flatten(naive_log_w, 1.0))):
         top = topk.finish(topk.init(flat, start, n, seed, "evaluate gumbel"))
         drawn = _sir(flat, start, n, seed)
         out[f"weighted{suffix}"] = Rows(first, flat[:n])

@@ -30,7 +30,8 @@ def diagnose(run: Run) -> dict[str, Any]:
     tuning = from_logits(calibration.apply(tuning_logits(run)), odds)
     choice = choose_alpha(tuning, config.min_ess_fraction, config.max_k_hat)
     alpha = choice.alpha if config.alpha == "auto" else config.alpha
-    chosen, naive = (_whole(run, exponent) for exponent in (alpha, 1.0))
+    chosen, naive = _whole(run, run.table("weights"), alpha), _whole(run, run.naive_table, 1.0)
+    unflattened = _whole(run, run.table("weights"), 1.0)
     k = run.config.resample.k
     body = {
         "alpha": {
@@ -45,14 +46,14 @@ def diagnose(run: Run) -> dict[str, Any]:
         "verdict": _verdict(_judge(diagnostics.finish(chosen), alpha, k, config.max_k_hat)),
         "verdict_naive": _verdict(gate(diagnostics.finish(naive), k, config.max_k_hat)),
         "lorenz": _lorenz(chosen, naive),
-        "log_w_histogram": _histogram(naive),
+        "log_w_histogram": _histogram(unflattened),
+        "naive_is": "a classifier of clean pixels" if run.config.evaluate.naive else "the same weights",
     }
     return stages.finish(folder, plan, {NAME: json.dumps(body, indent=1, allow_nan=False).encode()}, body)
 
 
-def _whole(run: Run, alpha: float) -> WeightState:
+def _whole(run: Run, table: Table, alpha: float) -> WeightState:
     """State of the whole pool's weights; one pass over the weights by tasks, merged here."""
-    table = run.table("weights")
     parts = groups(range(table.layout.num_shards), 4 * run.config.resample.num_tasks)
     return reduce(diagnostics.merge, over_groups("diagnostics", partial(_state_of, table, alpha), parts))
 

@@ -90,7 +90,8 @@ def _repeat(run: Run, alpha: float, repeat: int, names: list[str], *references: 
     size, n = _pool_rows(run), run.evaluation_rows
     start = repeat * size
     log_w = read_log_w(run.table("weights"), start, start + size)
-    arms = choose_rows(log_w, start, n, alpha, run.config.seed)
+    naive_log_w = read_log_w(run.naive_table, start, start + size)
+    arms = choose_rows(log_w, naive_log_w, start, n, alpha, run.config.seed)
     wanted = np.unique(np.concatenate([rows.sample_ids for rows in arms.values()]))
     x = gather_images(run.table("samples"), wanted)
     out = {}

@@ -33,8 +33,7 @@ def _of_shards(table: Table, n: int, shards: list[int]) -> Extremes:
 
 def _of_shard(table: Table, n: int, shard: int) -> Extremes:
     start, log_w = table.layout.bounds(shard)[0], shard_log_w(table, shard)
-    order = np.argsort(log_w, kind="stable")
-    top, low = order[::-1][:n], order[:n]
+    top, low = np.argsort(-log_w, kind="stable")[:n], np.argsort(log_w, kind="stable")[:n]  # ties: smaller ids first
     return Extremes(start + top, log_w[top], start + low, log_w[low])
 
 

@@ -25,10 +25,12 @@ def fill_samples(run: Run) -> dict[str, float]:
 
 def fill_pool(run: Run) -> dict[str, float]:
     """Generate and score the pool; shards that are generated already are only scored."""
-    todo = sorted({*pending(run.table("samples")), *pending(run.table("weights"))})
-    if not todo:
-        return {}
-    return run_shards("samples and weights", todo, [_generate(run, "samples"), _score(run)])
+    steps = [_generate(run, "samples"), _score(run, "score", "classifier", "weights")]
+    if run.config.evaluate.naive:
+        steps.append(_score(run, "naive", "naive_classifier", "naive_weights"))
+    tables = [run.table(name) for name in run.tables if name != "fit_samples"]
+    todo = sorted({shard for table in tables for shard in pending(table)})
+    return run_shards("samples and weights", todo, steps)
 
 
 def _generate(run: Run, stage: str) -> Step:
@@ -45,18 +47,18 @@ def _generate(run: Run, stage: str) -> Step:
     return Step("generate", worker, config.pool, run.config.num_gpus)
 
 
-def _score(run: Run) -> Step:
+def _score(run: Run, name: str, classifier: str, weights: str) -> Step:
     config = run.config.score
-    calibration, log_prior_odds = calibration_of(run)
+    calibration, log_prior_odds = calibration_of(run, classifier)
     worker = partial(
         ScoreWorker,
-        run.folder("classifier").url,
+        run.folder(classifier).url,
         calibration,
         log_prior_odds,
         run.table("samples"),
-        run.table("weights"),
+        run.table(weights),
         run.config.seed,
         config.batch_size,
         run.device,
     )
-    return Step("score", worker, config.pool, run.config.num_gpus)
+    return Step(name, worker, config.pool, run.config.num_gpus)

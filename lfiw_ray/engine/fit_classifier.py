@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import ray
 
+from lfiw_ray.config import ClassifierConfig
 from lfiw_ray.core.calibration import Calibration, CalibrationChoice, choose
 from lfiw_ray.core.reliability import CalibrationReport, report
 from lfiw_ray.engine.cluster import unwrapped
@@ -34,18 +35,18 @@ CALIBRATION = "calibration.json"
 TUNING = "tuning_logits.json"
 
 
-def fit_classifier(run: Run, real: Real) -> dict[str, Any]:
-    """Train and calibrate, unless it is done; returns the calibration's figures."""
-    folder, plan, config = run.folder("classifier"), run.plans["classifier"], run.config.classifier
+def fit_classifier(run: Run, real: Real, stage: str = "classifier") -> dict[str, Any]:
+    """Train and calibrate `classifier` or `naive_classifier`, unless it is done; returns the calibration's figures."""
+    folder, plan, config = run.folder(stage), run.plans[stage], run.classifier_config(stage)
     if (done := stages.finished(folder, plan)) is not None:
         return done
-    description, start = _description(run)
+    description, start = _description(run, config)
     with unwrapped("reading fit_samples"):
         refs = _training_rows.options(num_returns=4).remote(
             run.table("fit_samples"), run.fit_rows, *real.share(real.x("classifier"), real.x("calibration"))
         )
         job = TrainJob(
-            name="classifier",
+            name=stage,
             build=partial(_build, description, start),
             data=tuple(refs[:2]),
             held_out=tuple(refs[2:]),
@@ -65,9 +66,8 @@ def fit_classifier(run: Run, real: Real) -> dict[str, Any]:
     return finish_model(folder, plan, description, files, figures["after"])
 
 
-def _description(run: Run) -> tuple[Description, dict[str, Any]]:
+def _description(run: Run, config: ClassifierConfig) -> tuple[Description, dict[str, Any]]:
     """Description of the classifier, and the frozen extractor's weights where it has one."""
-    config = run.config.classifier
     if config.input == "pixels":
         return Description("classifier", config.model_dump(), run.image_shape, {}), {}
     domain = run.folder("domain")
@@ -162,9 +162,9 @@ def figures_of(r: CalibrationReport) -> dict[str, Any]:
     return {**{name: v if math.isfinite(v) else None for name, v in figures.items()}, "bins": bins}
 
 
-def calibration_of(run: Run) -> tuple[Calibration, float]:
-    """The finished classifier's calibrator and log prior odds."""
-    body = json.loads(stages.read(run.folder("classifier"), CALIBRATION))
+def calibration_of(run: Run, stage: str = "classifier") -> tuple[Calibration, float]:
+    """A finished classifier's calibrator and log prior odds."""
+    body = json.loads(stages.read(run.folder(stage), CALIBRATION))
     return Calibration.from_json(body["calibration"]), float(body["log_prior_odds"])
 
 

@@ -30,7 +30,12 @@ def stage_plans(config: PipelineConfig, fingerprint: str) -> dict[str, str]:
     plan("classifier", "fit_samples", *domain, classifier=fields["classifier"], score=fields["score"])
     plan("samples", "generator", generate=fields["generate"])
     plan("weights", "samples", "classifier", score=fields["score"])
-    plan("diagnostics", "weights", weights=fields["weights"])
+    naive = ["naive_weights"] if config.evaluate.naive else []
+    if naive:
+        own = {**fields["classifier"], "input": "pixels", "noise_sigma": 0.0, "noise_draws": 1}
+        plan("naive_classifier", "fit_samples", classifier=own, score=fields["score"])
+        plan("naive_weights", "samples", "naive_classifier", score=fields["score"])
+    plan("diagnostics", "weights", *naive, weights=fields["weights"], k=fields["resample"]["k"])  # the gate asks for k
     plan("selection", "diagnostics", resample=fields["resample"])
     plan("resampled", "selection")
     plan("evaluation", "diagnostics", "domain", evaluate=fields["evaluate"])

@@ -18,7 +18,7 @@ import torch
 from lfiw_ray import errors
 from lfiw_ray.config import PoolConfig
 from lfiw_ray.engine.cluster import unwrapped
-from lfiw_ray.errors import ConfigError, LfiwError, WorkerError
+from lfiw_ray.errors import LfiwError, WorkerError
 
 log = logging.getLogger(__name__)
 
@@ -80,20 +80,21 @@ def run_shards(what: str, shards: Sequence[int], steps: Sequence[Step]) -> dict[
     """
     if not shards:
         return {}
-    _check_room(steps)
     totals: dict[str, float] = {}
-    done = 0
+    left = set(shards)
     progress = _Progress(what, len(shards))
-    with unwrapped(f"{what}: a shard among {_shown(shards)}"):
-        for row in _stream(shards, steps):
-            done += 1
-            _raise_failure(row.pop("failure"))
-            for name, value in row.items():
-                if name != "shard":
+    try:
+        with unwrapped(what):
+            for row in _stream(shards, steps):
+                left.remove(int(row.pop("shard")))
+                _raise_failure(row.pop("failure"))
+                for name, value in row.items():
                     totals[name] = totals.get(name, 0.0) + float(value)
-            progress.show(done, totals)
-    if done != len(shards):
-        raise WorkerError(f"{what}: {len(shards) - done} of {len(shards)} shards were lost; run again to resume")
+                progress.show(len(shards) - len(left), totals)
+    except WorkerError as err:
+        raise WorkerError(f"{str(err).rstrip('.')}; shards not done: {_shown(sorted(left))}") from err
+    if left:
+        raise WorkerError(f"{what}: {len(left)} of {len(shards)} shards were lost; run again to resume")
     return totals
 
 
@@ -110,7 +111,7 @@ def _stream(shards: Sequence[int], steps: Sequence[Step]) -> Iterator[dict[str, 
         )
         for step in steps:
             dataset = dataset.map_batches(
-                _Actor,
+                type(step.name.capitalize(), (_Actor,), {}),  # the name that the dashboard shows
                 batch_size=1,
                 compute=_strategy(step.pool),
                 fn_constructor_args=(step,),
@@ -134,18 +135,6 @@ def _strategy(pool: PoolConfig) -> ray.data.ActorPoolStrategy:
     return ray.data.ActorPoolStrategy(
         min_size=pool.min_actors, max_size=pool.max_actors, max_tasks_in_flight_per_actor=2
     )
-
-
-def _check_room(steps: Sequence[Step]) -> None:
-    """Pools that take every CPU of a cluster that cannot grow would starve Ray Data's own tasks for ever."""
-    wanted = sum(step.pool.min_actors * step.pool.cpus_per_actor for step in steps)
-    found = ray.cluster_resources().get("CPU", 0.0)
-    if wanted >= found and found > 0:
-        names = " and ".join(f"{step.name}.pool" for step in steps)
-        raise ConfigError(
-            f"{names}: the pools' smallest size takes {wanted:g} CPUs of {found:g}; leave some free "
-            "(fewer min_actors or less cpus_per_actor)"
-        )
 
 
 def _shown(shards: Sequence[int]) -> str:

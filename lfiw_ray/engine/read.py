@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lfiw_ray.store.shards import Table, data_name
+from lfiw_ray.store.shards import Table
 from lfiw_ray.store.tables import from_parquet, images_of, read_rows
 
 
@@ -42,11 +42,9 @@ def gather_images(table: Table, sample_ids: np.ndarray) -> np.ndarray:
     owners = sample_ids // table.layout.rows_per_shard
     for shard in np.unique(owners):
         where = np.flatnonzero(owners == shard)
-        table.mark(int(shard))
-        name, folder = data_name(int(shard)), table.folder
-        with folder.open(name) as file:
+        with table.open(int(shard)) as file:
             rows = sample_ids[where] - table.layout.bounds(int(shard))[0]
-            for positions, part in read_rows(file, rows, folder.path(name)):
+            for positions, part in read_rows(file, rows, table.path(int(shard))):
                 x = images_of(part.select(["x"]))
                 out = np.empty((len(sample_ids), *x.shape[1:]), np.uint8) if out is None else out
                 out[where[positions]] = x

@@ -1,10 +1,23 @@
 """Find what was torn or altered in a run folder and make it pending again, so that only that is done again."""
 
+from collections.abc import Iterator
+
+from lfiw_ray.engine.gather import resampled_table
 from lfiw_ray.engine.run import Run
 from lfiw_ray.store import shards, stages
+from lfiw_ray.store.shards import Table
 
-TABLES = ("fit_samples", "samples", "weights")
-STAGES = ("generator", "domain", "classifier", "diagnostics", "selection", "resampled", "evaluation", "downstream")
+STAGES = (
+    "generator",
+    "domain",
+    "classifier",
+    "naive_classifier",
+    "diagnostics",
+    "selection",
+    "resampled",
+    "evaluation",
+    "downstream",
+)
 
 
 def repair(run: Run) -> list[str]:
@@ -13,14 +26,31 @@ def repair(run: Run) -> list[str]:
     What was made from a damaged file is kept: the same plan makes the same bytes again.
     """
     lines = []
-    for name in TABLES:
-        table = run.table(name)
-        for shard, reason in shards.damaged(table).items():
-            shards.discard(table.folder, shard)
-            lines.append(f"{name}/{shard:05d}: {reason}")
+    for name in run.tables:
+        lines += _discarded(name, run.table(name))
+    for scheme, table in _gathered(run):
+        found = _discarded(f"resampled/{scheme}", table)
+        if found:
+            stages.discard(run.folder("resampled"))
+        lines += found
     for name in STAGES:
         damage = stages.damaged(run.folder(name))
         if damage is not None:
             stages.discard(run.folder(name))
             lines.append(f"{name}: {damage}")
     return lines
+
+
+def _discarded(name: str, table: Table) -> list[str]:
+    found = shards.damaged(table)
+    for shard in found:
+        shards.discard(table.folder, shard)
+    return [f"{name}/{shard:05d}: {reason}" for shard, reason in found.items()]
+
+
+def _gathered(run: Run) -> Iterator[tuple[str, Table]]:
+    """The resampled tables; none while the selection, which knows their sizes, is not finished or is damaged."""
+    folder = run.folder("selection")
+    if stages.damaged(folder) is None:
+        for scheme, size in (stages.finished(folder, run.plans["selection"]) or {}).items():
+            yield scheme, resampled_table(run, scheme, size["rows"])

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import ray
 
-from lfiw_ray.config import PipelineConfig
+from lfiw_ray.config import ClassifierConfig, PipelineConfig
 from lfiw_ray.data.image_data import ImageData, fingerprint
 from lfiw_ray.data.load import load
 from lfiw_ray.data.splits import Splits, split
@@ -44,9 +44,26 @@ class Run(NamedTuple):
         return Folder(self.url).child(stage)
 
     def table(self, stage: str) -> Table:
-        """A sharded table: fit_samples, samples or weights."""
+        """A sharded table: fit_samples, samples, weights or naive_weights."""
         rows = self.fit_rows.total if stage == "fit_samples" else self.config.generate.num_samples
         return Table(self.folder(stage).url, self.plans[stage], Layout(rows, self.config.generate.rows_per_shard))
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Names of the sharded tables of this run."""
+        return ("fit_samples", "samples", "weights", *(("naive_weights",) if self.config.evaluate.naive else ()))
+
+    @property
+    def naive_table(self) -> Table:
+        """Weights of the naive arms: the published method's, or the run's own where it was not asked for."""
+        return self.table("naive_weights" if self.config.evaluate.naive else "weights")
+
+    def classifier_config(self, stage: str) -> ClassifierConfig:
+        """Configuration of `classifier`, or of `naive_classifier`: the same on clean pixels, trained alike."""
+        config = self.config.classifier
+        if stage == "classifier":
+            return config
+        return config.model_copy(update={"input": "pixels", "noise_sigma": 0.0, "noise_draws": 1})
 
     @property
     def device(self) -> str:
@@ -125,6 +142,6 @@ def _check_pools(run: Run) -> None:
     if pool_rows < run.evaluation_rows:
         raise ConfigError(
             f"evaluate.num_repeats: {config.evaluate.num_repeats} disjoint pools of {config.generate.num_samples} "
-            f"samples have {pool_rows} rows each, but {run.evaluation_rows} are evaluated; raise generate.num_samples or "
-            "set evaluate.num_rows"
+            f"samples have {pool_rows} rows each, but {run.evaluation_rows} are evaluated; "
+            "raise generate.num_samples or set evaluate.num_rows"
         )

@@ -10,7 +10,8 @@ def summarise(diagnostics: dict[str, Any], calibration: dict[str, Any], evaluati
         f"weights      alpha {alpha['alpha']:g}{' (auto)' if alpha['auto'] else ''}  "
         f"ESS {chosen['ess']:,.0f} of {chosen['n']:,} ({chosen['ess_fraction']:.1%})  "
         f"k_hat {_number(chosen['k_hat'])}  heaviest row {chosen['max_share']:.2%} of the weight",
-        f"             at alpha 1: ESS {naive['ess']:,.0f}, k_hat {_number(naive['k_hat'])}",
+        f"             done naively ({diagnostics['naive_is']}, alpha 1): ESS {naive['ess']:,.0f}, "
+        f"k_hat {_number(naive['k_hat'])}",
         f"calibration  log loss {_number(calibration['log_loss_nats'])} nats  ECE {_number(calibration['ece'])}  "
         f"Z {_number(calibration['z'])}  AUC {_number(calibration['auc'])}  "
         f"E_model[w] {_number(calibration['mean_w_model'])} +- {_number(calibration['mean_w_model_se'])}",

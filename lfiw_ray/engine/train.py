@@ -15,8 +15,9 @@ from ray.train.torch import TorchTrainer, get_device
 from lfiw_ray.engine.cluster import unwrapped
 from lfiw_ray.engine.models import WEIGHTS
 from lfiw_ray.engine.relay import RelayHandler, relayed
-from lfiw_ray.engine.train_loop import Rank, TrainJob, train
+from lfiw_ray.engine.train_loop import TrainJob, train
 from lfiw_ray.engine.train_state import TrainState
+from lfiw_ray.engine.train_watch import Rank
 from lfiw_ray.errors import ConfigError, LfiwError, NonFiniteError
 from lfiw_ray.models.checkpoint import tensors_to_bytes
 from lfiw_ray.store.folder import Folder

@@ -6,7 +6,6 @@ by rounding.  A resumed run continues with the same numbers.
 """
 
 import math
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
@@ -21,12 +20,12 @@ from lfiw_ray.config import TrainConfig
 from lfiw_ray.core.noise import generator
 from lfiw_ray.engine.train_log import TrainLog
 from lfiw_ray.engine.train_state import TrainState, resume, save
+from lfiw_ray.engine.train_watch import CheckpointClock, FiniteGuard, Rank
 from lfiw_ray.errors import ConfigError, NonFiniteError
 from lfiw_ray.models.averaging import learning_rate
 from lfiw_ray.models.noise import BatchNoise
 from lfiw_ray.store.folder import Folder
 
-_LOOK_EVERY = 50  # steps between looks at the loss on a GPU, where each look waits for the device
 _HELD_OUT_NOISE = 1 << 40  # first step number of held-out noise, beyond any training step
 
 
@@ -41,14 +40,6 @@ class TrainJob(NamedTuple):
     seed: int
     plan: str
     folder_url: str
-
-
-class Rank(NamedTuple):
-    """This worker among the workers of the run."""
-
-    number: int
-    world_size: int
-    device: torch.device
 
 
 class _LossOf(nn.Module):
@@ -92,14 +83,14 @@ def train(
     state = _start(job, rank)
     loss_of = _parallel(state.model, rank)
     folder = Folder(job.folder_url).child("checkpoints")
-    guard = _FiniteGuard(job.name, rank.device)
+    guard = FiniteGuard(job.name, rank.device)
     with TrainLog(job.name, config.epochs, Folder(job.folder_url), writes=rank.number == 0) as train_log:
-        clock = _CheckpointClock(config, rank)
+        clock = CheckpointClock(config, rank)
         train_log.resume(state.progress.sums)
         while state.progress.epoch < config.epochs and not state.progress.stopped:
             for step in _steps_left(state, steps_per_epoch):
                 metrics = _step(state, loss_of, job, data, step, steps_per_epoch, rank)
-                guard.look(metrics["loss"] + metrics["gradient_norm"], step)
+                guard.look(_finite_if_all_is(metrics, rank), step)
                 train_log.add(metrics)
                 state.progress.step = step + 1
                 if clock.minutes_are_over(step) and state.progress.step % steps_per_epoch:
@@ -190,28 +181,10 @@ def _step(
     return {"loss": loss.detach(), "gradient_norm": norm.detach(), "lr": torch.tensor(lr), **metrics}
 
 
-class _FiniteGuard:
-    """Remembers the first step whose loss is not finite.
-
-    The gradient norm is the same on all workers, so all stop at the same step.  On a GPU the memory stays on
-    the device and is read every few steps and before anything is kept.
-    """
-
-    def __init__(self, name: str, device: torch.device):
-        self._name = name
-        self._on_cpu = device.type == "cpu"
-        self._first_bad = torch.full((), -1, dtype=torch.int64, device=device)
-
-    def look(self, value: torch.Tensor, step: int) -> None:
-        bad = ~torch.isfinite(value) & (self._first_bad < 0)
-        self._first_bad = torch.where(bad, step, self._first_bad)
-        if self._on_cpu or step % _LOOK_EVERY == 0:
-            self.refuse()
-
-    def refuse(self) -> None:
-        step = int(self._first_bad)
-        if step >= 0:
-            raise NonFiniteError(f"{self._name}: loss or gradient is not finite at step {step}; lower its train.lr")
+def _finite_if_all_is(metrics: dict[str, torch.Tensor], rank: Rank) -> torch.Tensor:
+    """A number that is not finite on any worker unless it is on none, so that all stop at the same step."""
+    norm = metrics["gradient_norm"]
+    return norm if rank.world_size > 1 else norm + metrics["loss"]
 
 
 def _end_epoch(
@@ -223,7 +196,7 @@ def _end_epoch(
     if held_out is not None:
         entry["held_out_loss"] = loss = held_out_loss(state, job, held_out, rank)
         if not math.isfinite(loss):
-            raise NonFiniteError(f"{job.name}: held-out loss is {loss} after epoch {progress.epoch}; lower its train.lr")
+            raise NonFiniteError(f"{job.name}: held-out loss is {loss} after epoch {progress.epoch}; lower train.lr")
         if progress.best_loss is None or loss < progress.best_loss:
             progress.best_loss, progress.bad_epochs = loss, 0
             state.keep_best()
@@ -259,33 +232,6 @@ def _sum_over_workers(value: torch.Tensor, rank: Rank) -> torch.Tensor:
     return moved.cpu()
 
 
-class _CheckpointClock:
-    """Decides, alike on all workers, when a checkpoint is due."""
-
-    def __init__(self, config: TrainConfig, rank: Rank):
-        self._config, self._rank, self._last = config, rank, time.monotonic()
-
-    def minutes_are_over(self, step: int) -> bool:
-        if step % _LOOK_EVERY:
-            return False
-        due = time.monotonic() - self._last > 60 * self._config.checkpoint_every_minutes
-        return self._agreed(due)
-
-    def epochs_are_over(self, epoch: int) -> bool:
-        due = epoch % self._config.checkpoint_every_epochs == 0 or epoch == self._config.epochs
-        return due and self._agreed(True)
-
-    def _agreed(self, due: bool) -> bool:
-        """Worker 0's answer, whose clock counts."""
-        if self._rank.world_size > 1:
-            flag = torch.tensor([float(due)], device=self._rank.device)
-            dist.broadcast(flag, 0)
-            due = bool(flag.item())
-        if due:
-            self._last = time.monotonic()
-        return due
-
-
 def _checkpoint(
     state: TrainState,
     folder: Folder,
@@ -297,4 +243,4 @@ def _checkpoint(
     if rank.number == 0:
         save(state, folder, plan)
         train_log.publish()
-    report({"step": float(state.progress.step), **(state.progress.history[-1] if state.progress.history else {})})
+    report({**(state.progress.history[-1] if state.progress.history else {}), "step": float(state.progress.step)})

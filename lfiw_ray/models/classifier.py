@@ -138,7 +138,8 @@ class Classifier(nn.Module):
     ) -> torch.Tensor:
         if self.extractor is not None:
             with torch.no_grad():
-                seen = self.extractor(x).float()
+                features = self.extractor(x).float()
+            seen = features.sign() * features.abs().log1p()  # tames any scale and loses nothing
         else:
             seen = to_unit(x)
             if self._noisy:
@@ -152,7 +153,6 @@ class Classifier(nn.Module):
 
 def _head(num_features: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.LayerNorm(num_features, elementwise_affine=False),
         nn.Linear(num_features, _HIDDEN),
         nn.SiLU(),
         nn.Linear(_HIDDEN, _HIDDEN),

@@ -47,7 +47,7 @@ def log_w_histogram(edges: np.ndarray, counts: np.ndarray, alpha: float | None) 
     figure = canvas(300)
     ax = figure.subplots()
     share = counts / max(float(np.sum(counts)), 1.0)
-    ax.stairs(share / np.diff(edges), edges, color=COLOURS["naive"], linewidth=1.6, label="log w (alpha = 1)")
+    ax.stairs(share / np.diff(edges), edges, color=COLOURS["raw"], linewidth=1.6, label="log w (alpha = 1)")
     if alpha is not None and 0 < alpha < 1:
         flat = alpha * np.asarray(edges, dtype=np.float64)
         label = f"alpha log w (alpha = {short(alpha)})"
@@ -68,12 +68,13 @@ def lorenz(rows: np.ndarray, chosen: np.ndarray, naive: np.ndarray, alpha: float
     ax.plot([0, 1], [0, 1], color=COLOURS["muted"], linewidth=1, linestyle=":", label="equal weights")
     ax.plot(rows, chosen, color=COLOURS["chosen"], label=f"alpha = {short(alpha)}")
     ax.fill_between(rows, chosen, rows, color=COLOURS["chosen"], alpha=0.12, linewidth=0)
-    ax.plot(rows, naive, color=COLOURS["naive"], label="alpha = 1")
+    ax.plot(rows, naive, color=COLOURS["naive"], label="done naively")
     ax.set(xlabel="share of the rows, lightest first", ylabel="share of the weight", xlim=(0, 1), ylim=(0, 1.01))
     _percent(ax)
     ax.legend(loc="upper left")
     half = [float(np.interp(0.9, rows, share)) for share in (chosen, naive)]
-    alt = f"Lorenz curve: the lightest 90 % of the rows hold {half[0]:.1%} of the weight, {half[1]:.1%} at alpha = 1."
+    held = f"the lightest 90 % of the rows hold {half[0]:.1%} of the weight, {half[1]:.1%} when done naively"
+    alt = f"Lorenz curve: {held}."
     return to_svg(figure, "lorenz", alt)
 
 

@@ -27,7 +27,7 @@ class ReportInputs(NamedTuple):
     log_w_histogram
         (edges (B + 1,), nats; counts (B,)) of the pool's log weights before flattening.
     lorenz
-        (share of rows, share of the weight at alpha, share of the weight at alpha = 1), each (P,), rows
+        (share of rows, share of the weight at alpha, share of the naive weight), each (P,), rows
         sorted from the lightest to the heaviest.
     calibration
         {"kind", "candidates": {kind: log loss in nats}, "before": R, "after": R}, where R has "log_loss_nats",
@@ -36,14 +36,15 @@ class ReportInputs(NamedTuple):
     alpha
         {"alpha", "auto", "min_ess_fraction", "max_k_hat", "table": [{"alpha", "ess_fraction", "k_hat", "passed"}]}.
     diagnostics
-        {"chosen": D, "naive": D, "verdict": V, "verdict_naive": V}; D has "n", "mean_w", "mean_w_se", "ess",
+        {"chosen": D, "naive": D, "verdict": V, "verdict_naive": V, "naive_is": what gave the naive weights}; D has
+        "n", "mean_w", "mean_w_se", "ess",
         "ess_fraction", "k_hat", "k_hat_note" (optional: why there is no k_hat), "max_share", "top1pct_share" and
         "perplexity"; V has "passed", "reasons", "advice".
     evaluation
         {"num_rows", "num_repeats", "num_reference_rows", "extractors", "arms", "improvement"}.  An extractor has
         "description", "weights_sha256", "inception_score_note", "real": {metric: value},
         "arms": {arm: {metric: {"mean", "se", "values"}}} and "arm_order"; an arm has "label", "alpha" (None: no
-        weights), "weighted", "estimates" and "biased"; an improvement, per extractor, has "metric", "raw",
+        weights), "naive", "weighted", "estimates" and "biased"; an improvement, per extractor, has "metric", "raw",
         "resampled" and "difference": {"mean", "se", "z"}.
     class_histograms
         arm to the share of each class; "real", when there, is what the others are compared with.

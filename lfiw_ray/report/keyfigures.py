@@ -31,7 +31,11 @@ def key_figures(inputs: ReportInputs) -> list[KeyFigure]:
         ),
         KeyFigure("k_hat", plain(k_hat, 3), tail, failed and not (is_number(k_hat) and k_hat <= most)),
         KeyFigure("alpha", short(choice["alpha"]), found),
-        KeyFigure("ESS at alpha = 1", told(naive["ess"]), f"of {naive['n']:,} rows"),
+        KeyFigure(
+            "ESS done naively",
+            told(naive["ess"]),
+            f"of {naive['n']:,} rows: {inputs.diagnostics['naive_is']} at alpha = 1",
+        ),
         KeyFigure("mean w, generated rows", mean_w, "1 when the odds are honest"),
     ]
 

@@ -99,15 +99,15 @@ def _weighted_images(x: np.ndarray, log_w: np.ndarray) -> list[tuple[images.Pict
 def _space(inputs: ReportInputs, name: str, plot_id: str) -> dict[str, Any]:
     """One feature space: its description, table and dot plot."""
     space, arms = inputs.evaluation["extractors"][name], inputs.evaluation["arms"]
-    alpha, labels = inputs.alpha["alpha"], tables.arm_labels(arms)
+    labels = tables.arm_labels(arms)
     rows = []
     for arm in space["arm_order"]:
         fid = space["arms"][arm].get("fid") or {"mean": None, "se": None, "values": []}
         about = arms[arm]
-        colour = tables.colour_of(about["alpha"], alpha)
+        colour = tables.colour_of(about)
         rows.append(figures.Dot(labels[arm], fid["mean"], fid["se"], fid["values"], colour, about["biased"]))
     plot = figures.dots(rows, plot_id, f"FID in “{name}”", space["real"].get("fid"), "real against real")
-    return {"name": name, "about": space, "table": tables.metric_table(inputs.evaluation, name, alpha), "plot": plot}
+    return {"name": name, "about": space, "table": tables.metric_table(inputs.evaluation, name), "plot": plot}
 
 
 def _candidates(calibration: dict[str, Any]) -> list[tuple[str, str, bool]]:

@@ -74,8 +74,8 @@ class _Notes:
         return [(letter, reason) for reason, letter in self.letters.items()]
 
 
-def metric_table(evaluation: dict[str, Any], extractor: str, chosen_alpha: Number) -> MetricTable:
-    """The table of one feature space, arms grouped by alpha in the order of their first appearance."""
+def metric_table(evaluation: dict[str, Any], extractor: str) -> MetricTable:
+    """The table of one feature space, arms grouped by their weights in the order of their first appearance."""
     space, about = evaluation["extractors"][extractor], evaluation["arms"]
     notes, groups = _Notes(), dict[str, list[Row]]()
     score_note = space["inception_score_note"]
@@ -92,7 +92,7 @@ def metric_table(evaluation: dict[str, Any], extractor: str, chosen_alpha: Numbe
             shown = notes.mark(cell(*_mean_and_se(number), _why_none(column.key, about[arm], score_note), places))
             cells.append(shown._replace(mark=best.get(column.key, {}).get(arm, "")))
         row = Row(about[arm]["label"], about[arm]["estimates"], about[arm]["biased"], cells)
-        groups.setdefault(group_title(about[arm]["alpha"], chosen_alpha), []).append(row)
+        groups.setdefault(group_title(about[arm]), []).append(row)
     real = [
         notes.mark(
             exact(space["real"].get(column.key), _why_none(column.key, {}, score_note), decimals.get(column.key))
@@ -102,20 +102,20 @@ def metric_table(evaluation: dict[str, Any], extractor: str, chosen_alpha: Numbe
     return MetricTable(METRICS, real, list(groups.items()), notes.listed())
 
 
-def group_title(alpha: Number, chosen_alpha: Number) -> str:
+def group_title(arm: dict[str, Any]) -> str:
     """Under which heading an arm stands."""
-    if alpha is None:
+    if arm["alpha"] is None:
         return "Without weights"
-    if alpha == chosen_alpha:
-        return f"alpha = {short(alpha)}, chosen for this run"
-    return "alpha = 1, the method as published" if alpha == 1 else f"alpha = {short(alpha)}"
+    if arm["naive"]:
+        return f"Done naively, at alpha = {short(arm['alpha'])}"
+    return f"alpha = {short(arm['alpha'])}, chosen for this run"
 
 
-def colour_of(alpha: Number, chosen_alpha: Number) -> str:
+def colour_of(arm: dict[str, Any]) -> str:
     """The arm's colour in the figures."""
-    if alpha is None:
+    if arm["alpha"] is None:
         return "raw"
-    return "chosen" if alpha == chosen_alpha else "naive"
+    return "naive" if arm["naive"] else "chosen"
 
 
 def _mean_and_se(number: dict[str, Any] | None) -> tuple[Number, Number]:
@@ -168,7 +168,7 @@ def class_table(
 
 
 def weight_table(diagnostics: dict[str, Any]) -> list[tuple[str, Cell, Cell]]:
-    """Quantity, chosen alpha, alpha = 1."""
+    """Quantity, chosen weights, naive weights."""
     named = (
         ("rows in the pool", "n"),
         ("effective sample size (ESS)", "ess"),

@@ -5,6 +5,7 @@ when it is complete.
 """
 
 import errno
+import glob
 import os
 import uuid
 from collections.abc import Iterator
@@ -38,15 +39,21 @@ class Folder:
         return f"Folder({self.url!r})"
 
     @property
-    def _fs(self) -> Any:
+    def _located(self) -> tuple[Any, str]:
+        """The file system (fsspec keeps one instance of it) and the folder's path in it."""
         try:
-            return fsspec.core.url_to_fs(self.url)[0]
+            fs, root = fsspec.core.url_to_fs(self.url)
         except (ValueError, ImportError) as err:
             raise StoreError(f"run folder {self.url}: {err}") from err
+        return fs, str(root).rstrip("/")
+
+    @property
+    def _fs(self) -> Any:
+        return self._located[0]
 
     @property
     def _root(self) -> str:
-        return str(fsspec.core.url_to_fs(self.url)[1]).rstrip("/")
+        return self._located[1]
 
     @property
     def is_local(self) -> bool:
@@ -146,6 +153,8 @@ def _write_local(path: Path, data: bytes | memoryview) -> None:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):  # by writers of this file that were killed
+        left.unlink(missing_ok=True)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

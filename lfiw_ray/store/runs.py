@@ -7,6 +7,7 @@ from lfiw_ray.errors import StoreError
 from lfiw_ray.store.folder import Folder
 
 NAME = "run.json"
+_SAME_FIELDS = "no field differs: the real data are other ones, or another version of the program made the run"
 
 
 def differing_fields(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
@@ -41,10 +42,10 @@ def open_run(
     if folder.exists(NAME):
         old = read_run(folder)
         if old["plans"] != plans:
-            fields = "\n  ".join(differing_fields(old["planned"], planned))
+            fields = differing_fields(old["planned"], planned) or [_SAME_FIELDS]
             raise StoreError(
                 f"run folder {folder.url} belongs to another plan; choose another one (--run), "
-                f"or change back:\n  {fields}"
+                "or change back:" + "".join(f"\n  {line}" for line in fields)
             )
         return
     if not dry:
@@ -58,7 +59,7 @@ def read_run(folder: Folder) -> dict[str, Any]:
         body: dict[str, Any] = json.loads(folder.read(NAME))
         if not body.keys() >= {"planned", "plans"}:
             raise ValueError(f"it has the keys {sorted(body)}")
-    except ValueError as err:
+    except (ValueError, AttributeError) as err:
         raise StoreError(
             f"{folder.path(NAME)} is not a run's record ({err}); choose another run folder (--run)"
         ) from err

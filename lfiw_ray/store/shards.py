@@ -1,20 +1,23 @@
 """Shards and their done marks: the unit of work, of commit and of retry.
 
 A shard is `00042.parquet` plus `00042.json`, the mark, written last.  It exists when the mark exists and
-fits: the plan, the number of rows, the size, and (when its bytes are read) the checksum.  Readers open
-only marked shards.  A retry writes the same bytes.
+fits: its own seal, the plan, the number of rows, the size, and (when its bytes are read) the checksum.
+Readers open only marked shards.  A retry writes the same bytes.
 """
 
 import hashlib
-import json
+import io
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from lfiw_ray.errors import ShardError, StoreError
 from lfiw_ray.store.folder import Folder
+from lfiw_ray.store.seal import sealed, unsealed
 
+TAIL_BYTES = 65_536  # holds the footer of a Parquet file of a hundred row groups
 _READERS = 16
 
 
@@ -36,13 +39,18 @@ class Layout(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """The done mark of a shard.  No clock in it: an undisturbed and a resumed run write the same marks."""
+    """The done mark of a shard.  No clock in it: an undisturbed and a resumed run write the same marks.
+
+    `tail_sha256` is of the last `TAIL_BYTES`, where Parquet keeps its footer: pages carry checksums, the footer
+    does not, so a reader of parts checks it by this.
+    """
 
     shard: int
     plan: str
     rows: int
     bytes: int
     sha256: str
+    tail_sha256: str
     extra: dict[str, Any]
 
 
@@ -69,6 +77,16 @@ class Table(NamedTuple):
     def read(self, shard: int) -> bytes:
         """A committed shard's bytes, checked against its mark."""
         return read_data(self.folder, self.mark(shard))
+
+    @contextmanager
+    def open(self, shard: int) -> Iterator[IO[bytes]]:
+        """A committed shard's file for reading parts of it; its size and end are checked against its mark."""
+        with open_data(self.folder, self.mark(shard)) as file:
+            yield file
+
+    def path(self, shard: int) -> str:
+        """Where a shard's rows lie, for messages."""
+        return self.folder.path(data_name(shard))
 
     def _checked(self, shard: int) -> Mark:
         mark = read_mark(self.folder, shard)
@@ -98,10 +116,14 @@ def commit(
     folder: Folder, shard: int, plan: str, rows: int, data: bytes | memoryview, extra: dict[str, Any] | None = None
 ) -> Mark:
     """Publish a shard.  A crash at any line leaves it pending, never half-read."""
-    mark = Mark(shard, plan, rows, len(data), hashlib.sha256(data).hexdigest(), extra or {})
+    mark = Mark(shard, plan, rows, len(data), _sha256(data), _sha256(data[-TAIL_BYTES:]), extra or {})
     folder.write(data_name(shard), data)
-    folder.write(mark_name(shard), json.dumps(mark._asdict(), sort_keys=True, allow_nan=False).encode())
+    folder.write(mark_name(shard), sealed(mark._asdict()))
     return mark
+
+
+def _sha256(data: bytes | memoryview) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def read_mark(folder: Folder, shard: int) -> Mark:
@@ -121,7 +143,7 @@ def read_mark(folder: Folder, shard: int) -> Mark:
 def _parse_mark(folder: Folder, shard: int) -> Mark:
     path = folder.path(mark_name(shard))
     try:
-        mark = Mark(**json.loads(folder.read(mark_name(shard))))
+        mark = Mark(**unsealed(folder.read(mark_name(shard))))
     except (ValueError, TypeError) as err:
         raise ShardError(f"{path} is not a done mark ({err}); run again with --repair to regenerate the shard") from err
     if mark.shard != shard:
@@ -137,15 +159,42 @@ def read_data(folder: Folder, mark: Mark) -> bytes:
     ShardError
         Naming the file, when it is missing, torn or altered.
     """
-    path = folder.path(data_name(mark.shard))
-    if not folder.exists(data_name(mark.shard)):
-        raise ShardError(f"{path} is missing although it is marked as done; run again with --repair to regenerate it")
+    _refuse_missing(folder, mark)
     data = folder.read(data_name(mark.shard))
-    if len(data) != mark.bytes:
-        raise ShardError(f"{path} has {len(data)} bytes, its mark says {mark.bytes}; run again with --repair")
-    if hashlib.sha256(data).hexdigest() != mark.sha256:
-        raise ShardError(f"{path} was altered: its SHA-256 is not that of its mark; run again with --repair")
+    _check_bytes(folder, mark, len(data), data, mark.sha256)
     return data
+
+
+@contextmanager
+def open_data(folder: Folder, mark: Mark) -> Iterator[IO[bytes]]:
+    """A shard's file for reading parts of it; its size and its last `TAIL_BYTES` are checked against its mark.
+
+    Raises
+    ------
+    ShardError
+        Naming the file, when it is missing or torn, or its end was altered.
+    """
+    _refuse_missing(folder, mark)
+    with folder.open(data_name(mark.shard)) as file:
+        size = file.seek(0, io.SEEK_END)
+        file.seek(max(size - TAIL_BYTES, 0))
+        _check_bytes(folder, mark, size, file.read(), mark.tail_sha256)
+        file.seek(0)
+        yield file
+
+
+def _refuse_missing(folder: Folder, mark: Mark) -> None:
+    if not folder.exists(data_name(mark.shard)):
+        path = folder.path(data_name(mark.shard))
+        raise ShardError(f"{path} is missing although it is marked as done; run again with --repair to regenerate it")
+
+
+def _check_bytes(folder: Folder, mark: Mark, size: int, data: bytes, sha256: str) -> None:
+    path = folder.path(data_name(mark.shard))
+    if size != mark.bytes:
+        raise ShardError(f"{path} has {size} bytes, its mark says {mark.bytes}; run again with --repair")
+    if _sha256(data) != sha256:
+        raise ShardError(f"{path} was altered: its SHA-256 is not that of its mark; run again with --repair")
 
 
 def done_marks(table: Table) -> Iterator[Mark]:

@@ -1,14 +1,15 @@
 """Stage folders that are not sharded: named files and one done mark over all of them.
 
-`done.json` is written last and holds the plan, each file's size and SHA-256, and the stage's small result.
+`done.json` is written last, is sealed, and holds the plan, each file's size and SHA-256, and the stage's small
+result.
 """
 
 import hashlib
-import json
 from typing import Any
 
 from lfiw_ray.errors import StoreError
 from lfiw_ray.store.folder import Folder
+from lfiw_ray.store.seal import sealed, unsealed
 
 MARK = "done.json"
 
@@ -19,8 +20,7 @@ def finish(folder: Folder, plan: str, files: dict[str, bytes], result: dict[str,
     for name, data in files.items():
         folder.write(name, data)
         noted[name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-    mark = {"plan": plan, "files": noted, "result": result}
-    folder.write(MARK, json.dumps(mark, indent=1, sort_keys=True, allow_nan=False).encode())
+    folder.write(MARK, sealed({"plan": plan, "files": noted, "result": result}))
     return result
 
 
@@ -87,9 +87,6 @@ def read(folder: Folder, name: str) -> bytes:
 
 def _mark(folder: Folder) -> dict[str, Any]:
     try:
-        mark: dict[str, Any] = json.loads(folder.read(MARK))
-        if not mark.keys() >= {"plan", "files", "result"}:
-            raise ValueError(f"it has the keys {sorted(mark)}")
-    except (ValueError, AttributeError) as err:
-        raise StoreError(f"{folder.path(MARK)} is not a done mark ({err}); remove it and run again") from err
-    return mark
+        return unsealed(folder.read(MARK))
+    except ValueError as err:
+        raise StoreError(f"{folder.path(MARK)} is not a done mark ({err}); run again with --repair") from err

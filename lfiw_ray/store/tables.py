@@ -48,7 +48,7 @@ def image_array(x: np.ndarray) -> pa.Array:
     """(N, H, W, C) uint8 as fixed-size binary, without a copy."""
     if x.dtype != np.uint8 or x.ndim != 4:
         raise ValueError(f"images at rest are (N, H, W, C) uint8, got {x.dtype} of shape {x.shape}")
-    flat = np.ascontiguousarray(x).reshape(len(x), -1)
+    flat = np.ascontiguousarray(x).reshape(len(x), int(np.prod(x.shape[1:])))
     return pa.FixedSizeBinaryArray.from_buffers(pa.binary(flat.shape[1]), len(x), [None, pa.py_buffer(flat)])
 
 
@@ -56,8 +56,6 @@ def images_of(table: pa.Table) -> np.ndarray:
     """(N, H, W, C) uint8 of a samples or resampled table."""
     shape = image_shape_of(table.schema)
     column = table.column("x").combine_chunks()
-    if isinstance(column, pa.ChunkedArray):  # an empty table has no chunk to combine
-        return np.empty((0, *shape), np.uint8)
     size = int(np.prod(shape))
     flat = np.frombuffer(column.buffers()[1], np.uint8, count=len(column) * size, offset=column.offset * size)
     return flat.reshape(len(column), *shape)
@@ -67,7 +65,7 @@ def image_shape_of(schema: pa.Schema) -> tuple[int, int, int]:
     """(H, W, C) from a schema's metadata."""
     try:
         height, width, channels = json.loads((schema.metadata or {})[SHAPE_KEY])
-    except (KeyError, ValueError) as err:
+    except (KeyError, ValueError, TypeError) as err:
         raise ShardError(f"the table's metadata lack the images' shape: {schema.metadata}") from err
     return height, width, channels
 

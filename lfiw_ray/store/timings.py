@@ -2,16 +2,20 @@
 
 import json
 
+from lfiw_ray.errors import StoreError
 from lfiw_ray.store.folder import Folder
 
 NAME = "timings.json"
 
 
 def read(folder: Folder) -> dict[str, float]:
-    """Seconds per stage; empty before the first."""
+    """Seconds per stage; empty before the first.  StoreError when the file is not understood."""
     if not folder.exists(NAME):
         return {}
-    seconds: dict[str, float] = json.loads(folder.read(NAME))
+    try:
+        seconds: dict[str, float] = json.loads(folder.read(NAME))
+    except ValueError as err:
+        raise StoreError(f"{folder.path(NAME)} is not understood ({err}); remove it and run again") from err
     return seconds
 
 

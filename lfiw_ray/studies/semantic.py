@@ -165,7 +165,7 @@ def _run(trainable: Any, space: dict[str, Any], max_concurrent: int, name: str, 
     path = f"{storage.rstrip('/')}/{name}"
     with _quiet():
         if tune.Tuner.can_restore(path):
-            tuner = tune.Tuner.restore(path, trainable, resume_unfinished=True, restart_errored=True)
+            tuner = tune.Tuner.restore(path, trainable, param_space=space, resume_unfinished=True, restart_errored=True)
         else:
             tuner = tune.Tuner(
                 trainable,

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from lfiw_ray.config import TrainConfig, VAEConfig
-from lfiw_ray.engine.train_loop import Rank, TrainJob
+from lfiw_ray.engine.train_loop import TrainJob
+from lfiw_ray.engine.train_watch import Rank
 from lfiw_ray.models.noise import BatchNoise
 from lfiw_ray.models.vae import VAE
 from lfiw_ray.store import shards
@@ -70,13 +71,13 @@ class Point(nn.Module):
 
 def job(folder: Path, build: Any = tiny_vae, rows: Any = None, held_out: Any = None, **config: Any) -> TrainJob:
     """A training job on 60 images (or the rows given), batches of 12, in this process."""
-    options = {"epochs": 4, "batch_size": 12, "num_workers": 0, "warmup_steps": 3, "checkpoint_every_epochs": 1} | config
+    usual = {"epochs": 4, "batch_size": 12, "num_workers": 0, "warmup_steps": 3, "checkpoint_every_epochs": 1}
     return TrainJob(
         name="toy",
         build=build,
         data=(images(60) if rows is None else rows,),
         held_out=None if held_out is None else (held_out,),
-        config=TrainConfig(**options),
+        config=TrainConfig(**(usual | config)),
         seed=7,
         plan="aaaa",
         folder_url=str(folder),
@@ -118,5 +119,3 @@ def flip_bit(path: Path, position: int) -> None:
     data = bytearray(path.read_bytes())
     data[position] ^= 1
     path.write_bytes(bytes(data))
-
-

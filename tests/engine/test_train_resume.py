@@ -4,17 +4,19 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from engine_toys import ALONE, equal, flip_bit, images, job
+from engine_toys import ALONE, Point, equal, flip_bit, images, job
 
-from lfiw_ray.engine import train_loop
+from lfiw_ray.engine import train_watch
 from lfiw_ray.engine.train import fit
 from lfiw_ray.engine.train_loop import TrainJob, train
 from lfiw_ray.engine.train_state import TrainState
 from lfiw_ray.errors import StoreError
+from lfiw_ray.models.checkpoint import tensors_from_bytes
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """Stands for the end of the process."""
 
 
@@ -23,7 +25,7 @@ def run(work: TrainJob, stop_after_step: int | None = None) -> TrainState:
 
     def report(metrics: dict[str, float]) -> None:
         if stop_after_step is not None and metrics["step"] >= stop_after_step:
-            raise Killed
+            raise KilledError
 
     return train(work, work.data, work.held_out, ALONE, report)
 
@@ -33,20 +35,33 @@ def test_resume_after_an_epoch_is_bit_identical(tmp_path: Path, ema_decay: float
     options: dict[str, Any] = {"ema_decay": ema_decay, "held_out": images(20, 1), "patience_epochs": 3}
     undisturbed = run(job(tmp_path / "whole", **options))
     for stop in (5, 10, 15):
-        with pytest.raises(Killed):
+        with pytest.raises(KilledError):
             run(job(tmp_path / "cut", **options), stop)
     resumed = run(job(tmp_path / "cut", **options))
     assert equal(resumed.tensors(), undisturbed.tensors())
     assert resumed.progress == undisturbed.progress
 
 
+def test_the_best_weights_survive_a_kill_after_they_were_found(tmp_path: Path) -> None:
+    """A point on its way from 0 to 5, one step an epoch, is best where the held-out rows lie, at 2."""
+    options: dict[str, Any] = {"batch_size": 8, "epochs": 9, "warmup_steps": 0, "schedule": "constant", "lr": 0.5}
+    options |= {"held_out": np.full((3, 1), 2, np.uint8), "patience_epochs": 9, "ema_decay": 0.0}
+    fives = np.full((8, 1), 5, np.uint8)
+    undisturbed = fit(job(tmp_path / "whole", Point, fives, **options), 0)
+    with pytest.raises(KilledError):
+        run(job(tmp_path / "cut", Point, fives, **options), 7)
+    assert fit(job(tmp_path / "cut", Point, fives, **options), 0) == undisturbed
+    at = float(tensors_from_bytes(undisturbed.files["model.safetensors"], "toy")["at"])
+    assert abs(at - 2) < 0.3
+
+
 def test_resume_inside_an_epoch_is_bit_identical(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Checkpoints by the clock: every second step here."""
-    monkeypatch.setattr(train_loop, "_LOOK_EVERY", 2)
+    monkeypatch.setattr(train_watch, "_LOOK_EVERY", 2)
     options: dict[str, Any] = {"checkpoint_every_epochs": 100, "held_out": images(20, 1)}
     undisturbed = run(job(tmp_path / "whole", **options))
     by_the_clock = options | {"checkpoint_every_minutes": 1e-9}
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         run(job(tmp_path / "cut", **by_the_clock), 7)
     (mark,) = (tmp_path / "cut" / "checkpoints").glob("*.json")
     assert mark.name == "step-000000007.json"  # within the second epoch of 5 steps
@@ -69,7 +84,7 @@ def test_only_the_newest_checkpoint_stays(tmp_path: Path) -> None:
 
 def checkpoint(folder: Path) -> tuple[Path, Path]:
     """Tensors and mark of a run that was cut after its second epoch."""
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         run(job(folder), 10)
     stem = folder / "checkpoints" / "step-000000010"
     return stem.with_suffix(".safetensors"), stem.with_suffix(".json")

@@ -58,6 +58,8 @@ ARMS: dict[str, dict[str, Any]] = {
         "estimates": REAL,
     },
 }
+for _name, _arm in ARMS.items():
+    _arm["naive"] = _name.endswith("_naive")
 FID = {
     "raw": 57.9,
     "weighted": 21.4,
@@ -148,7 +150,8 @@ def diagnostics() -> dict[str, Any]:
         "add noise to both sides of the classifier",
     ]
     passed = {"passed": True, "reasons": [], "advice": []}
-    return {"chosen": chosen, "naive": naive, "verdict": passed, "verdict_naive": failed}
+    verdicts = {"verdict": passed, "verdict_naive": failed}
+    return {"chosen": chosen, "naive": naive, **verdicts, "naive_is": "a classifier of clean pixels"}
 
 
 def alpha_choice() -> dict[str, Any]:

@@ -1,14 +1,12 @@
 """The sweep on a local cluster: pairing, agreement with trials in this process, resume, failures; the draw of rows."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import ray
 
 from lfiw_ray.config import DownstreamConfig
 from lfiw_ray.errors import ConfigError, WorkerError
@@ -39,17 +37,6 @@ DATA = DownstreamData(
     test_y=labels(90),
     unlabelled={"raw": images(labels(50), 2)},
 )
-
-
-@pytest.fixture(scope="module")
-def local_ray() -> Iterator[None]:
-    """Two CPUs; left alone when something else started Ray."""
-    if ray.is_initialized():
-        yield
-        return
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-    yield
-    ray.shutdown()
 
 
 def reports(folder: Path) -> dict[str, str]:

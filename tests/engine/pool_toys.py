@@ -1,0 +1,35 @@
+"""Workers of pools that do what a test asks for: finish, refuse, or die."""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from lfiw_ray.errors import ShardError
+
+
+class Toy(NamedTuple):
+    """Leaves a file per shard and step; has ten rows more than the shard's number."""
+
+    folder: Path
+    name: str = "made"
+    needs: str | None = None  # the step whose file must be there already
+    refuses: int | None = None
+    dies: int | None = None
+    for_ever: bool = False
+
+    def __call__(self) -> "Toy":
+        return self
+
+    def run_shard(self, shard: int) -> int:
+        """See the fields."""
+        if shard == self.refuses:
+            raise ShardError(f"shard {shard} was altered; run again with --repair")
+        marker = self.folder / "died"
+        if shard == self.dies and (self.for_ever or not marker.exists()):
+            marker.touch()
+            os._exit(1)
+        if self.needs and not (self.folder / f"{self.needs}-{shard}").exists():
+            raise ShardError(f"shard {shard} has not gone through {self.needs}")
+        with (self.folder / f"{self.name}-{shard}").open("a") as file:
+            file.write("done\n")
+        return shard + 10

@@ -1,0 +1,99 @@
+"""The arms of the evaluation and the numbers taken from them."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lfiw_ray.core import manifold
+from lfiw_ray.engine.arms import ARMS, choose_rows
+from lfiw_ray.engine.evaluate import improvement, measure
+from lfiw_ray.models.extractors import Extracted
+
+START, N, POOL = 30_000, 500, 20_000
+
+
+@pytest.fixture(scope="module")
+def log_w() -> np.ndarray:
+    return np.random.default_rng(0).normal(0, 1.5, POOL).astype(np.float32)
+
+
+def test_all_arms_have_n_rows_of_their_pool(log_w: np.ndarray) -> None:
+    naive_log_w = log_w[::-1] * 2
+    arms = choose_rows(log_w, naive_log_w, START, N, 0.5, seed=1)
+    assert list(arms) == list(ARMS)
+    for name, rows in arms.items():
+        assert len(rows.sample_ids) == N
+        assert START <= rows.sample_ids.min() <= rows.sample_ids.max() < START + POOL
+        assert (rows.log_w is not None) == ARMS[name].weighted
+        assert rows.log_w is None or rows.log_w.shape == (N,)
+    for name in ("raw", "gumbel", "gumbel_ht", "gumbel_naive"):
+        assert len(np.unique(arms[name].sample_ids)) == N
+    assert np.array_equal(arms["raw"].sample_ids, np.arange(START, START + N))
+    assert arms["weighted"].log_w == pytest.approx(0.5 * log_w[:N].astype(np.float64))
+    assert arms["weighted_naive"].log_w == pytest.approx(naive_log_w[:N])
+
+
+def test_alpha_one_is_the_naive_arm_and_alpha_zero_ignores_the_weights(log_w: np.ndarray) -> None:
+    one = choose_rows(log_w, log_w, START, N, 1.0, seed=1)
+    for name in ("weighted", "sir", "gumbel"):
+        assert np.array_equal(one[name].sample_ids, one[f"{name}_naive"].sample_ids)
+    none = choose_rows(log_w, log_w, START, N, 0.0, seed=1)
+    chosen = [log_w[rows.sample_ids - START].mean() for rows in (none["sir"], one["sir"])]
+    # the mean log weight of N draws: 0 without weights, alpha sigma^2 = 2.25 with them; sigma 1.5, so z in sd of 0.067
+    assert chosen == pytest.approx([0.0, 2.25], abs=4.5 * 1.5 / math.sqrt(N) + 0.05)
+
+
+def test_pools_draw_independently(log_w: np.ndarray) -> None:
+    first, second = (choose_rows(log_w, log_w, start, N, 1.0, seed=1)["sir"].sample_ids - start for start in (0, POOL))
+    assert not np.array_equal(first, second)
+
+
+def arm(values: list[float]) -> dict[str, Any]:
+    return {"fid": {"values": values, "mean": float(np.mean(values)), "se": float(np.std(values))}}
+
+
+def test_improvement_is_paired_by_pool() -> None:
+    """Differences 3, 4, 2: mean 3, standard deviation 1, standard error 1 / sqrt 3."""
+    found = improvement({"raw": arm([10.0, 12.0, 14.0]), "sir": arm([7.0, 8.0, 12.0])})
+    assert found["difference"]["mean"] == pytest.approx(3.0)
+    assert found["difference"]["se"] == pytest.approx(1 / math.sqrt(3))
+    assert found["difference"]["z"] == pytest.approx(3 * math.sqrt(3))
+    same = improvement({"raw": arm([10.0, 12.0]), "sir": arm([9.0, 11.0])})
+    assert same["difference"]["z"] is None
+
+
+def features(rows: int, seed: int) -> Extracted:
+    rng = np.random.default_rng(seed)
+    probabilities = rng.dirichlet([1.0, 1.0, 1.0], rows).astype(np.float32)
+    return Extracted(rng.normal(0, 1, (rows, 4)).astype(np.float32), probabilities)
+
+
+def measured(found: Extracted, log_w: np.ndarray | None = None) -> dict[str, Any]:
+    real = features(400, 0)
+    return measure(real, manifold.support(real.features, 5), found, log_w)
+
+
+def test_the_real_rows_themselves_are_at_distance_zero() -> None:
+    found = measured(features(400, 0))
+    assert found["fid"] == pytest.approx(0.0, abs=1e-6)
+    assert found["class_tv"] == pytest.approx(0.0, abs=1e-6)
+    assert found["ess"] == 400
+    assert measured(features(400, 1))["fid"] > 1e-3
+
+
+def test_equal_weights_are_no_weights() -> None:
+    plain, equal = measured(features(300, 1)), measured(features(300, 1), np.full(300, -7.0))
+    for name, value in plain.items():
+        assert equal[name] == pytest.approx(value, rel=1e-6, abs=1e-9), name
+
+
+def test_rows_without_weight_are_as_if_absent() -> None:
+    rows = features(300, 1)
+    log_w = np.where(np.arange(300) < 120, 3.0, -np.inf)
+    kept = measured(Extracted(rows.features[:120], rows.probabilities[:120]))
+    masked = measured(rows, log_w)
+    for name in ("fid", "kid", "inception_score", "class_tv", "ess", "precision", "density"):
+        assert masked[name] == pytest.approx(kept[name], rel=1e-6, abs=1e-9), name
+    assert masked["ess"] == pytest.approx(120)

@@ -1,0 +1,100 @@
+"""Which stages a field decides: all *what* fields and all *how* fields of the configuration, one by one."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from lfiw_ray.config import PipelineConfig, Section
+from lfiw_ray.engine.plans import stage_plans
+
+LATE = {"selection", "resampled", "evaluation", "downstream"}
+NAIVE = {"naive_classifier", "naive_weights"}
+OWN = {"classifier", "weights", "diagnostics", *LATE}  # of the classifier alone, not of the naive one
+POOL = {"samples", "weights", "naive_weights", "diagnostics", *LATE}
+FIT = {"fit_samples", *OWN, *NAIVE}
+ALL = {"generator", "domain", *FIT, *POOL}
+
+DECIDES = {  # the longest prefix of a field's name counts
+    "seed": ALL,
+    "data.": ALL,
+    "generator.": ALL - {"domain"},
+    "generate.": POOL | FIT,
+    "generate.num_samples": POOL,
+    "classifier.": FIT - {"fit_samples"},
+    "classifier.input": OWN,
+    "classifier.noise_sigma": OWN,
+    "classifier.noise_draws": OWN,
+    "score.": FIT - {"fit_samples"},
+    "weights.": {"diagnostics", *LATE},
+    "weights.num_tuning_rows": FIT,
+    "resample.": {"selection", "resampled", "downstream"},
+    "resample.k": {"diagnostics", *LATE},  # the gate asks whether the ESS is enough for k
+    "evaluate.": {"evaluation"},
+    "evaluate.naive": {*NAIVE, "diagnostics", *LATE},
+    "evaluate.extractor_epochs": {"domain", "evaluation"},
+    "downstream.": {"downstream"},
+}
+
+
+def leaves(section: Section, prefix: str = "") -> Iterator[tuple[str, bool]]:
+    """Name of each field, and whether it is a *what* field."""
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        if isinstance(value, Section):
+            yield from leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", field.json_schema_extra["plan"]
+
+
+def kinds(plan: bool) -> list[str]:
+    """Names of all *what* (True) or *how* (False) fields."""
+    return [key for key, is_what in leaves(PipelineConfig()) if is_what is plan]
+
+
+def changed_value(value: Any) -> Any:
+    """Another value; whether it is a sensible one does not matter here."""
+    if isinstance(value, bool):
+        return not value
+    return value + 1 if isinstance(value, int | float) else [*value, "x"] if isinstance(value, list) else f"{value}x"
+
+
+def altered(section: Any, path: list[str]) -> Any:
+    """A copy of a configuration with one field changed."""
+    name, *rest = path
+    old = getattr(section, name)
+    return section.model_copy(update={name: altered(old, rest) if rest else changed_value(old)})
+
+
+def changed_stages(key: str, config: PipelineConfig) -> set[str]:
+    before, after = stage_plans(config, "ab"), stage_plans(altered(config, key.split(".")), "ab")
+    assert before.keys() | after.keys() == ALL
+    return {stage for stage in ALL if before.get(stage) != after.get(stage)}
+
+
+@pytest.mark.parametrize("key", kinds(plan=True))
+def test_a_what_field_changes_what_follows_from_it_and_nothing_else(key: str) -> None:
+    prefix = max((p for p in DECIDES if key.startswith(p)), key=len)
+    assert changed_stages(key, PipelineConfig()) == DECIDES[prefix]
+
+
+@pytest.mark.parametrize("key", kinds(plan=False))
+def test_a_how_field_changes_nothing(key: str) -> None:
+    assert changed_stages(key, PipelineConfig()) == set()
+
+
+def test_both_kinds_are_there() -> None:
+    assert {"run", "generator.train.num_workers", "generate.pool.max_actors"} <= set(kinds(plan=False))
+    assert len(kinds(plan=True)) > 50
+
+
+def test_other_data_are_another_plan_of_every_stage() -> None:
+    config = PipelineConfig()
+    before, after = stage_plans(config, "ab"), stage_plans(config, "cd")
+    assert all(before[stage] != after[stage] for stage in ALL)
+
+
+def test_a_classifier_on_features_hangs_on_the_extractor() -> None:
+    config = PipelineConfig.model_validate({"classifier": {"input": "features"}})
+    changed = changed_stages("evaluate.extractor_epochs", config)
+    assert changed == {"domain", *OWN}

@@ -1,0 +1,100 @@
+"""The whole job as a user calls it: what it leaves, what a second call does, how damage is mended."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tiny_run import Driver, Undisturbed, digests, mtimes
+
+pytestmark = pytest.mark.ray
+
+
+def flip_bit(path: Path, position: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[position] ^= 1
+    path.write_bytes(bytes(data))
+
+
+def test_the_run_folder_is_laid_out_as_designed(undisturbed: Undisturbed) -> None:
+    run = undisturbed.run
+    for name in ("generator", "classifier", "naive_classifier"):
+        assert {"model.safetensors", "model.json", "done.json"} <= {path.name for path in (run / name).iterdir()}
+        assert list((run / name / "tensorboard").glob("events.out.tfevents.*"))
+    assert (run / "classifier" / "calibration.json").is_file()
+    for table in ("samples", "weights", "naive_weights"):
+        shards = sorted(path.name for path in (run / table).iterdir())
+        assert shards == sorted(f"{shard:05d}.{kind}" for shard in range(6) for kind in ("parquet", "json"))
+    for scheme in ("sir", "gumbel"):
+        assert (run / "selection" / f"{scheme}.parquet").is_file()
+        assert (run / "resampled" / scheme / "00000.parquet").is_file()
+    for name in ("diagnostics/diagnostics.json", "evaluation/results.json", "downstream/results.json"):
+        assert json.loads((run / name).read_text())
+    record = json.loads((run / "run.json").read_text())
+    assert {"config", "planned", "plans", "versions", "git_commit", "seed"} <= record.keys()
+    assert "<html" in (run / "report" / "index.html").read_text()[:500]
+
+
+def test_it_says_what_it_does_and_what_came_out(undisturbed: Undisturbed) -> None:
+    stages = [line.split("== ")[1] for line in undisturbed.out.splitlines() if "== " in line]
+    assert stages == list(json.loads((undisturbed.run / "timings.json").read_text()))
+    for word in ("ESS", "k_hat", "calibration", "FID domain", "FID random", "gate", "downstream"):
+        assert word in undisturbed.out
+    assert undisturbed.out.rstrip().endswith(str(undisturbed.run / "report" / "index.html"))
+
+
+def test_a_second_call_does_nothing_again(start: Callable[..., Driver], undisturbed: Undisturbed) -> None:
+    """With another number of actors and tasks, which are not part of the plan."""
+    before = mtimes(undisturbed.run)
+    pools = ("--generate.pool.max_actors=2", "--score.pool.max_actors=2", "--resample.num_tasks=3")
+    again = start(undisturbed.run, *pools)
+    assert again.finish() == 0, again.err
+    assert mtimes(undisturbed.run) == before
+
+
+def test_more_actors_and_wider_shards_select_the_same_samples(
+    start: Callable[..., Driver], tmp_path: Path, undisturbed: Undisturbed
+) -> None:
+    """`rows_per_shard` decides bytes, hence another folder; the selected ids and their weights stay.
+
+    The generator's plan does not depend on it, so that the finished one is taken over; `fit_samples/` are cut by it
+    as well, and the classifier is trained on them again.
+    """
+    run = tmp_path / "run"
+    shutil.copytree(undisturbed.run / "generator", run / "generator")
+    flags = ("--generate.rows_per_shard=16384", "--generate.pool.max_actors=2", "--generate.pool.cpus_per_actor=0.25")
+    for job in ("train_classifier.py", "score.py", "resample.py"):
+        driver = start(run, *flags, job=job)
+        assert driver.finish() == 0, driver.err
+    assert len(list((run / "samples").glob("*.parquet"))) == 3
+    for scheme in ("sir", "gumbel"):
+        name = f"selection/{scheme}.parquet"
+        assert (run / name).read_bytes() == (undisturbed.run / name).read_bytes()
+        rows = f"resampled/{scheme}/00000.parquet"
+        assert (run / rows).read_bytes() == (undisturbed.run / rows).read_bytes()
+
+
+def test_an_altered_shard_is_named_and_exactly_it_is_made_again(
+    start: Callable[..., Driver], tmp_path: Path, undisturbed: Undisturbed
+) -> None:
+    """Its weights are missing, so that the next call would score it."""
+    run = tmp_path / "run"
+    shutil.copytree(undisturbed.run, run)
+    flip_bit(run / "samples" / "00000.parquet", 40_000)
+    for kind in ("json", "parquet"):
+        (run / "weights" / f"00000.{kind}").unlink()
+    refused = start(run, job="score.py")
+    assert refused.finish() == 2
+    assert "error: " in refused.err
+    assert f"{run}/samples/00000.parquet was altered" in refused.err
+    assert "--repair" in refused.err
+    assert "Traceback" not in refused.err
+    assert not (run / "weights" / "00000.json").exists()
+    before = mtimes(run)
+    mended = start(run, "--repair", job="score.py")
+    assert mended.finish() == 0, mended.err
+    assert "samples/00000: " in mended.out
+    assert digests(run) == digests(undisturbed.run)
+    written = {name for name, when in mtimes(run).items() if before.get(name) != when}
+    assert written == {f"{table}/00000.{kind}" for table in ("samples", "weights") for kind in ("parquet", "json")}
