@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import ray
+from ray._private.state import state  # the one place that knows what an autoscaler may add
 from ray.exceptions import RayError, RayTaskError
 
 from lfiw_ray.config import PipelineConfig
@@ -33,7 +34,7 @@ def connected(config: PipelineConfig) -> Iterator[None]:
             logging.getLogger("ray.data").setLevel(logging.ERROR)
         try:
             _log_resources()
-            check_gpus(config.num_gpus, ray.cluster_resources().get("GPU", 0.0))
+            check_gpus(config.num_gpus, capacity("GPU"))
             yield
         finally:
             if started:
@@ -51,6 +52,12 @@ def _log_resources() -> None:
         resources.get("CPU", 0),
         resources.get("GPU", 0),
     )
+
+
+def capacity(kind: str) -> float:
+    """CPUs or GPUs that the cluster has, or can grow to where an autoscaler runs."""
+    growing = state.get_max_resources_from_cluster_config() or {}
+    return max(float(ray.cluster_resources().get(kind, 0.0)), float(growing.get(kind, 0.0)))
 
 
 def check_gpus(wanted: float, found: float) -> None:

@@ -17,8 +17,8 @@ import torch
 
 from lfiw_ray import errors
 from lfiw_ray.config import PoolConfig
-from lfiw_ray.engine.cluster import unwrapped
-from lfiw_ray.errors import LfiwError, WorkerError
+from lfiw_ray.engine.cluster import capacity, unwrapped
+from lfiw_ray.errors import ConfigError, LfiwError, WorkerError
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +82,7 @@ def run_shards(what: str, shards: Sequence[int], steps: Sequence[Step]) -> dict[
         return {}
     totals: dict[str, float] = {}
     left = set(shards)
+    _check_room(steps)
     progress = _Progress(what, len(shards))
     try:
         with unwrapped(what):
@@ -127,6 +128,17 @@ def _raise_failure(failure: str) -> None:
     if failure:
         name, _, message = failure.partition(" ")
         raise getattr(errors, name)(message)
+
+
+def _check_room(steps: Sequence[Step]) -> None:
+    """Pools that do not fit the cluster side by side may wait for each other for ever."""
+    wanted, found = sum(step.pool.min_actors * step.pool.cpus_per_actor for step in steps), capacity("CPU")
+    if wanted > found:
+        names = ", ".join(step.name for step in steps)
+        raise ConfigError(
+            f"pool: the smallest pools of {names} take {wanted:g} CPUs, the cluster has {found:g}; "
+            "use fewer min_actors or less cpus_per_actor"
+        )
 
 
 def _strategy(pool: PoolConfig) -> ray.data.ActorPoolStrategy:

@@ -7,7 +7,7 @@ from pool_toys import Toy
 
 from lfiw_ray.config import PoolConfig
 from lfiw_ray.engine.pool import Step, run_shards
-from lfiw_ray.errors import ShardError, WorkerError
+from lfiw_ray.errors import ConfigError, ShardError, WorkerError
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 
@@ -61,9 +61,15 @@ def test_a_poisonous_shard_fails_instead_of_hanging(tmp_path: Path) -> None:
         run_shards("toys", [3, 4, 5], [step(Toy(tmp_path, dies=4, for_ever=True))])
 
 
-@pytest.mark.parametrize("cpus", [1.0, 2.0])
-def test_pools_that_take_every_cpu_do_not_starve(tmp_path: Path, cpus: float) -> None:
-    """Two pools of one actor each on two CPUs; with two CPUs an actor they take turns."""
-    full = PoolConfig(cpus_per_actor=cpus)
+def test_pools_that_take_every_cpu_do_not_starve(tmp_path: Path) -> None:
+    full = PoolConfig(cpus_per_actor=1.0)
     run_shards("toys", SHARDS, [step(Toy(tmp_path), full), step(Toy(tmp_path, "seen"), full)])
     assert files(tmp_path, "seen").keys() == set(SHARDS)
+
+
+def test_pools_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    """They would wait for each other: whichever comes first holds what the other needs."""
+    large = PoolConfig(cpus_per_actor=1.5)
+    with pytest.raises(ConfigError, match=r"made, seen take 3 CPUs, the cluster has 2"):
+        run_shards("toys", SHARDS, [step(Toy(tmp_path), large), step(Toy(tmp_path, "seen"), large)])
+    assert not list(tmp_path.iterdir())
