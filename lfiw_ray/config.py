@@ -139,7 +139,7 @@ class PoolConfig(Section):
 class GenerateConfig(Section):
     """The pool of generated samples."""
 
-    num_samples: int = what(200_000, "samples in the pool", ge=1)
+    num_samples: int = what(100_000, "samples in the pool", ge=1)
     rows_per_shard: int = what(16_384, f"samples a shard; a multiple of {WEIGHT_BLOCK:,}", ge=1)
     batch_size: int = what(1024, f"samples a forward pass; divides {NOISE_BLOCK:,}", ge=1)
     pool: PoolConfig = PoolConfig()
@@ -183,9 +183,7 @@ class WeightsConfig(Section):
         "auto", "flattening exponent w^alpha, or `auto`: the largest that passes"
     )
     num_tuning_rows: int = what(4_096, "generated rows outside the pool on which alpha is chosen", ge=256)
-    min_ess_fraction: float = what(
-        0.05, "smallest ESS / N that `auto` passes; k / num_samples draws no more rows than that", gt=0, lt=1
-    )
+    min_ess_fraction: float = what(0.15, "smallest ESS / N that `auto` passes", gt=0, lt=1)
     max_k_hat: float = what(0.7, "largest Pareto shape that passes", gt=0)
 
 
