@@ -160,7 +160,7 @@ class ClassifierConfig(Section):
         "pixels", "a ResNet on pixels, or a small head on frozen domain features"
     )
     width: int = what(24, "channels of the first layer", ge=1)
-    noise_sigma: float = what(0.6, "noise added to both sides, in units of the [-1, 1] pixel range", ge=0)
+    noise_sigma: float = what(0.75, "noise added to both sides, in units of the [-1, 1] pixel range", ge=0)
     noise_draws: int = what(1, "noisy copies whose logits are averaged when a row is scored", ge=1)
     dropout: float = what(0.0, "dropout before the last layer", ge=0, lt=1)
     calibrators: list[Literal["temperature", "platt"]] = what(
