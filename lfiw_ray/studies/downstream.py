@@ -73,5 +73,11 @@ def _for_readers(found: dict[str, Any]) -> dict[str, Any]:
         "num_seeds": found["num_repeats"],
         "arms": arms,
         "differences": differences,
-        "verdict": found["verdict"],
+        "verdict": _verdict(found),
     }
+
+
+def _verdict(found: dict[str, Any]) -> str:
+    """Resampled against raw samples, and against no samples at all."""
+    sentences = {(d["arm"], d["baseline"]): d["sentence"] for d in found["differences"]}
+    return "; ".join(sentences[pair] for pair in (("resampled", "raw"), ("resampled", "labels")))
