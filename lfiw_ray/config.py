@@ -168,6 +168,10 @@ class ClassifierConfig(Section):
     )
     train: TrainConfig = TrainConfig(epochs=16, lr=2e-3, ema_decay=0.99, patience_epochs=3)
 
+    def on_clean_pixels(self) -> "ClassifierConfig":
+        """The method as published, otherwise alike and trained alike."""
+        return self.model_copy(update={"input": "pixels", "noise_sigma": 0.0, "noise_draws": 1})
+
 
 class ScoreConfig(Section):
     """The weights of the pool."""

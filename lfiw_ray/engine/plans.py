@@ -32,7 +32,7 @@ def stage_plans(config: PipelineConfig, fingerprint: str) -> dict[str, str]:
     plan("weights", "samples", "classifier", score=fields["score"])
     naive = ["naive_weights"] if config.evaluate.naive else []
     if naive:
-        own = {**fields["classifier"], "input": "pixels", "noise_sigma": 0.0, "noise_draws": 1}
+        own = config.classifier.on_clean_pixels().planned()
         plan("naive_classifier", "fit_samples", classifier=own, score=fields["score"])
         plan("naive_weights", "samples", "naive_classifier", score=fields["score"])
     plan("diagnostics", "weights", *naive, weights=fields["weights"], k=fields["resample"]["k"])  # the gate asks for k

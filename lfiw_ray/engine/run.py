@@ -61,9 +61,7 @@ class Run(NamedTuple):
     def classifier_config(self, stage: str) -> ClassifierConfig:
         """Configuration of `classifier`, or of `naive_classifier`: the same on clean pixels, trained alike."""
         config = self.config.classifier
-        if stage == "classifier":
-            return config
-        return config.model_copy(update={"input": "pixels", "noise_sigma": 0.0, "noise_draws": 1})
+        return config if stage == "classifier" else config.on_clean_pixels()
 
     @property
     def device(self) -> str:
