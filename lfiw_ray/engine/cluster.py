@@ -25,7 +25,6 @@ def connected(config: PipelineConfig) -> Iterator[None]:
     ConfigError
         When the cluster has not the GPUs that each worker is to hold.
     """
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # keep CUDA_VISIBLE_DEVICES of CPU workers
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         started = not ray.is_initialized()

@@ -30,8 +30,8 @@ def diagnose(run: Run) -> dict[str, Any]:
     tuning = from_logits(calibration.apply(tuning_logits(run)), odds)
     choice = choose_alpha(tuning, config.min_ess_fraction, config.max_k_hat)
     alpha = choice.alpha if config.alpha == "auto" else config.alpha
-    chosen, naive = _whole(run, run.table("weights"), alpha), _whole(run, run.naive_table, 1.0)
-    unflattened = _whole(run, run.table("weights"), 1.0)
+    chosen, unflattened = _whole(run, run.table("weights"), (alpha, 1.0))
+    naive = _whole(run, run.naive_table, (1.0,))[0] if run.config.evaluate.naive else unflattened
     k = run.config.resample.k
     body = {
         "alpha": {
@@ -52,20 +52,24 @@ def diagnose(run: Run) -> dict[str, Any]:
     return stages.finish(folder, plan, {NAME: json.dumps(body, indent=1, allow_nan=False).encode()}, body)
 
 
-def _whole(run: Run, table: Table, alpha: float) -> WeightState:
-    """State of the whole pool's weights; one pass over the weights by tasks, merged here."""
+def _whole(run: Run, table: Table, alphas: tuple[float, ...]) -> list[WeightState]:
+    """State of the whole pool's weights at each exponent; one pass over the weights by tasks, merged here."""
     parts = groups(range(table.layout.num_shards), 4 * run.config.resample.num_tasks)
-    return reduce(diagnostics.merge, over_groups("diagnostics", partial(_state_of, table, alpha), parts))
+    return reduce(_merged, over_groups("diagnostics", partial(_of_shards, table, alphas), parts))
 
 
-def _state_of(table: Table, alpha: float, shards: list[int]) -> WeightState:
-    """State of some shards."""
-    num_rows = table.layout.num_rows
-    states = (
-        diagnostics.of(flatten(shard_log_w(table, shard), alpha), num_rows, table.layout.bounds(shard)[0])
-        for shard in shards
-    )
-    return reduce(diagnostics.merge, states)
+def _of_shards(table: Table, alphas: tuple[float, ...], shards: list[int]) -> list[WeightState]:
+    """State of some shards at each exponent."""
+    return reduce(_merged, (_of_shard(table, alphas, shard) for shard in shards))
+
+
+def _of_shard(table: Table, alphas: tuple[float, ...], shard: int) -> list[WeightState]:
+    start, log_w = table.layout.bounds(shard)[0], shard_log_w(table, shard)
+    return [diagnostics.of(flatten(log_w, alpha), table.layout.num_rows, start) for alpha in alphas]
+
+
+def _merged(a: list[WeightState], b: list[WeightState]) -> list[WeightState]:
+    return [diagnostics.merge(one, other) for one, other in zip(a, b, strict=True)]
 
 
 def _plain(figures: Diagnostics) -> dict[str, Any]:

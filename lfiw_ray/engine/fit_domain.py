@@ -33,7 +33,7 @@ def fit_domain(run: Run, real: Real) -> dict[str, Any]:
         plan=plan,
         folder_url=folder.url,
     )
-    trained = fit(job, run.config.num_gpus)
+    trained = fit(job, num_gpus=0)  # in this process, whose machine may have no GPU
     return finish_model(folder, plan, description, trained.files, trained.last)
 
 
