@@ -20,8 +20,9 @@ import yaml
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from lfiw_ray.config import PipelineConfig, Section
+from lfiw_ray.config import PipelineConfig
 from lfiw_ray.errors import ConfigError
+from lfiw_ray.section import Section
 
 ENV_PREFIX = "LFIW__"
 _SWITCHES = ("config", "dry-run", "repair")

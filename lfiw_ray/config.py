@@ -4,57 +4,14 @@ Each field is either *what* (it decides what is computed, and is hashed into the
 devices, paths; a resume may change it).  `argv.py` reads files, environment and flags into it.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from lfiw_ray.config_selections import ResampleConfig
 from lfiw_ray.core.blocks import WEIGHT_BLOCK
 from lfiw_ray.core.noise import NOISE_BLOCK
-
-
-def what(default: Any, doc: str, **limits: Any) -> Any:
-    """A field that decides what is computed; part of the plan."""
-    return Field(default, description=doc, json_schema_extra={"plan": True}, **limits)
-
-
-def how(default: Any, doc: str, **limits: Any) -> Any:
-    """A field that decides how it is computed; not part of the plan."""
-    return Field(default, description=doc, json_schema_extra={"plan": False}, **limits)
-
-
-class Section(BaseModel):
-    """A part of the configuration: frozen, no unknown keys, no silent conversion of types."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _rest_is_default(cls, values: Any) -> Any:
-        """A section given in part keeps the rest of the default that it has here, not that of its class."""
-        for name, field in cls.model_fields.items():
-            if isinstance(field.default, Section) and isinstance(values, dict) and isinstance(values.get(name), dict):
-                values = {**values, name: _merged(field.default.model_dump(), values[name])}
-        return values
-
-    def planned(self) -> dict[str, Any]:
-        """The *what* fields, nested, as plain values."""
-        out: dict[str, Any] = {}
-        for name, field in type(self).model_fields.items():
-            value = getattr(self, name)
-            if isinstance(value, Section):
-                out[name] = value.planned()
-            elif isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("plan"):
-                out[name] = value
-        return out
-
-
-def _merged(default: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """Nested values, the given ones over the default ones."""
-    nested = {
-        k: _merged(default[k], v) for k, v in given.items() if isinstance(v, dict) and isinstance(default.get(k), dict)
-    }
-    return {**default, **given, **nested}
-
+from lfiw_ray.section import Section, how, what
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
@@ -156,21 +113,43 @@ class GenerateConfig(Section):
 class ClassifierConfig(Section):
     """The classifier that tells real from generated."""
 
-    input: Literal["pixels", "features"] = what(
-        "pixels", "a ResNet on pixels, or a small head on frozen domain features"
+    input: Literal["pixels", "features", "both"] = what(
+        "pixels", "what it sees: a ResNet on noised pixels, a small head on frozen features, or both side by side"
+    )
+    extractor: Literal["domain", "random", "inception"] = what("domain", "frozen features, where it sees any")
+    bridges: int = what(
+        0, "distributions between real and generated, whose log ratios are summed (telescoping); 0: one ratio", ge=0
+    )
+    members: int = what(1, "classifiers trained from other seeds; their log weights are averaged", ge=1)
+    folds: int = what(
+        0,
+        "cross-fitting: train on the pool itself, in so many folds, each scored by a classifier that saw none of it; "
+        "0: train on samples outside the pool",
+        ge=0,
     )
     width: int = what(24, "channels of the first layer", ge=1)
     noise_sigma: float = what(0.75, "noise added to both sides, in units of the [-1, 1] pixel range", ge=0)
     noise_draws: int = what(1, "noisy copies whose logits are averaged when a row is scored", ge=1)
     dropout: float = what(0.0, "dropout before the last layer", ge=0, lt=1)
-    calibrators: list[Literal["temperature", "platt"]] = what(
-        ["temperature", "platt"], "calibrators tried; the best held-out log loss wins", min_length=1
+    calibrators: list[Literal["temperature", "platt", "beta", "isotonic"]] = what(
+        ["temperature", "platt", "beta", "isotonic"],
+        "calibrators tried; the best cross-validated log loss wins",
+        min_length=1,
     )
     train: TrainConfig = TrainConfig(epochs=16, lr=2e-3, ema_decay=0.99, patience_epochs=3)
 
     def on_clean_pixels(self) -> "ClassifierConfig":
         """The method as published, otherwise alike and trained alike."""
-        return self.model_copy(update={"input": "pixels", "noise_sigma": 0.0, "noise_draws": 1})
+        plain = {"input": "pixels", "noise_sigma": 0.0, "noise_draws": 1, "bridges": 0, "members": 1, "folds": 0}
+        return self.model_copy(update=plain)
+
+    @model_validator(mode="after")
+    def _folds_leave_rows(self) -> "ClassifierConfig":
+        if self.folds in (1, 2):
+            raise ValueError(
+                f"folds ({self.folds}) must be 0 or at least 3: one is scored, one calibrates, the rest train"
+            )
+        return self
 
 
 class ScoreConfig(Section):
@@ -189,16 +168,10 @@ class WeightsConfig(Section):
     num_tuning_rows: int = what(4_096, "generated rows outside the pool on which alpha is chosen", ge=256)
     min_ess_fraction: float = what(0.15, "smallest ESS / N that `auto` passes", gt=0, lt=1)
     max_k_hat: float = what(0.7, "largest Pareto shape that passes", gt=0)
-
-
-class ResampleConfig(Section):
-    """The resampled sets."""
-
-    k: int = what(10_000, "rows of each resampled set", ge=1)
-    schemes: list[Literal["sir", "gumbel"]] = what(
-        ["sir", "gumbel"], "`sir`: with replacement; `gumbel`: Gumbel-top-k with Horvitz-Thompson weights", min_length=1
+    beta: float = what(0.0, "lower clip max(w^alpha, beta), in units of the mean weight; 0: none", ge=0)
+    tail: Literal["none", "truncate", "psis"] = what(
+        "none", "upper tail: as it is, truncated at sqrt(N) times the mean (Ionides), or Pareto-smoothed"
     )
-    num_tasks: int = how(2, "tasks over groups of shards, in diagnostics, resampling and gathering", ge=1)
 
 
 class EvaluateConfig(Section):
@@ -214,6 +187,7 @@ class EvaluateConfig(Section):
     naive: bool = what(
         True, "also run the method as published, a classifier of clean pixels at alpha 1, for arms to compare with"
     )
+    rivals: bool = what(True, "also run the rivals on the same pool: rejection samplers, MH chains, ranks, uniform")
     num_neighbours: int = what(5, "k of precision and recall", ge=1)
 
 
@@ -228,6 +202,15 @@ class DownstreamConfig(Section):
     semantic_weight: float = what(0.5, "weight of the semantic loss", ge=0)
     num_seeds: int = what(5, "repetitions of every arm", ge=2)
     max_concurrent: int = how(2, "trials at the same time", ge=1)
+
+
+class StudiesConfig(Section):
+    """Experiments of known answer, independent of the run's data."""
+
+    names: list[Literal["toy", "estimators", "telescoping", "gaussians"]] = how(
+        ["toy", "gaussians", "telescoping", "estimators"],
+        "studies of known answer to run and show in the report, about a minute on two cores; empty: none",
+    )
 
 
 class ReportConfig(Section):
@@ -252,12 +235,14 @@ class PipelineConfig(Section):
     resample: ResampleConfig = ResampleConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     downstream: DownstreamConfig = DownstreamConfig()
+    studies: StudiesConfig = StudiesConfig()
     report: ReportConfig = ReportConfig()
 
     @model_validator(mode="after")
     def _k_fits(self) -> "PipelineConfig":
-        if self.resample.k > self.generate.num_samples:
-            raise ValueError(
-                f"resample.k ({self.resample.k}) is more than generate.num_samples ({self.generate.num_samples})"
-            )
+        for name, k in [("k", self.resample.k), *((f"more: k of {s.name}", s.k) for s in self.resample.more)]:
+            if k > self.generate.num_samples:
+                raise ValueError(
+                    f"resample.{name} ({k}) is more than generate.num_samples ({self.generate.num_samples})"
+                )
         return self

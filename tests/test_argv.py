@@ -8,8 +8,9 @@ import pytest
 import yaml
 
 from lfiw_ray.argv import Invocation, build, from_argv, to_yaml
-from lfiw_ray.config import PipelineConfig, Section
+from lfiw_ray.config import PipelineConfig
 from lfiw_ray.errors import ConfigError
+from lfiw_ray.section import Section
 
 
 def read(*argv: str, env: dict[str, str] | None = None) -> Invocation:
@@ -173,7 +174,7 @@ def test_an_unknown_key_names_the_nearest_known_one_whatever_its_source(file, ke
         (["--weights.alpha=-0.5"], "weights.alpha: Input should be greater than or equal to 0, got -0.5"),
         (["--resample.k=0"], "resample.k: Input should be greater than or equal to 1, got 0"),
         (["--resample.k=200000"], "resample.k (200000) is more than generate.num_samples (100000)"),
-        (["--resample.schemes=[sir, sirr]"], "resample.schemes: Input should be 'sir' or 'gumbel', got 'sirr'"),
+        (["--resample.schemes=[sir, sirr]"], "resample.schemes: Input should be 'sir', 'systematic', 'stratified', "),
         (["--resample.schemes=[]"], "resample.schemes: List should have at least 1 item"),
         (["--resample.schemes=[sir"], "resample.schemes: value '[sir' cannot be read"),
         (["--generator.train.bf16=2"], "generator.train.bf16: Input should be a valid boolean, got 2"),

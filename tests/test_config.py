@@ -5,10 +5,11 @@ from collections.abc import Iterator
 import pytest
 from pydantic import ValidationError
 
-from lfiw_ray.config import PipelineConfig, Section
+from lfiw_ray.config import PipelineConfig
 from lfiw_ray.engine.plans import stage_plans
+from lfiw_ray.section import Section
 
-DEFAULT = PipelineConfig()
+DEFAULT = PipelineConfig.model_validate({"classifier": {"input": "both"}})  # where every field matters
 
 
 def leaves(section: Section, *above: str) -> Iterator[tuple[str, bool]]:
