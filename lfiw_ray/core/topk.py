@@ -2,24 +2,28 @@
 
 key_i = log_w_i - log(-log(1 - u_i)) perturbs each log weight by Gumbel noise; the k largest keys are a
 weighted sample without replacement (Efraimidis & Spirakis 2006; Kool et al. 2019, arXiv 1903.06059).
-The winning tail lies at u -> 0, where float64 is densest, so that keys do not tie however many rows there are.
+The winning tail lies at u -> 0, where u has full relative precision, so that keys do not tie however many rows
+there are; where they do, the smaller sample id goes first.
 
-Two facts make it cheap and mergeable.  The top of a union is the top of the tops.  And a row can only beat a
-key kappa when -log(1 - u) < exp(log_w - kappa); as -log(1 - u) >= u, the test u < exp(log_w - kappa) throws
-out all but about k rows before any logarithm is taken, first with the chunk's largest weight (one comparison
-a row), then with the row's own.
+Three facts make it cheap and mergeable.  The top of a union is the top of the tops.  A row can only beat a key
+`bar` when -log(1 - u) < exp(log_w - bar); as -log(1 - u) >= u, the test u < exp(log_w - bar) throws out all but
+about k rows before any logarithm is taken.  And 16 bits of u are enough for that test, first against the largest
+weight of 256 rows, then against the row's own, so that most rows cost one comparison of two bytes.  `guess_bar`
+says from a sample of the weights what bar about k rows will reach; a bar that was too high is noticed (`complete`).
 
 It is *not* sampling with probability proportional to w: heavy rows are under-represented as k / N grows.  Given
 kappa, the (k+1)-th key, a row is included with probability pi_i = 1 - exp(-exp(log_w_i - kappa)), and
 w_i / pi_i is its Horvitz-Thompson weight (Duffield, Lund & Thorup 2007, priority sampling, for these keys).
 
-| symbol | meaning | dtype, unit |
+| symbol | meaning | dtype |
 |---|---|---|
 | k | rows to select; the state keeps k + 1 to know kappa | int |
 | keys | perturbed log weights, largest first, ties in the order of sample ids | float64 (<= k + 1,), nats |
 | kappa | the (k+1)-th key; -inf when there are at most k rows of positive weight | float, nats |
+| bar | keys below it are not looked for | float, nats |
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -29,33 +33,56 @@ from lfiw_ray.core.selection import Selection
 from lfiw_ray.core.weights import largest
 from lfiw_ray.errors import ConfigError
 
-_CHUNK = 1 << 16  # rows perturbed at a time; their uniforms fit the L2 cache
-_HALF_STEP = 2.0**-54  # stands for u = 0, whose cell [0, 2^-53) has this mean
+_CHUNK = 1 << 17  # rows looked at at a time; their weights and bits fit the L2 cache
+_PART = 256  # rows that share one bound; divides _CHUNK
+_CELLS = 1 << 16  # of a uniform's leading bits
+_SPARE = 8192  # rows that may wait beyond k before the state is cut back
 _EPS = float(np.finfo(np.float64).eps)
+_SURE = 6.0  # standard errors by which guess_bar stays below its estimate
+
+Monotone = Callable[[np.ndarray], np.ndarray]
+"""From raw log weights to those used, (N,) float to (N,) float64, not decreasing and row by row; -inf stays."""
 
 
 class TopK(NamedTuple):
-    """The k + 1 largest keys seen so far, largest first."""
+    """The k + 1 largest keys seen so far, largest first; rows whose key lies below `bar` were not kept."""
 
     k: int
     keys: np.ndarray
     sample_ids: np.ndarray
     log_w: np.ndarray
+    bar: float = -np.inf
 
 
-def empty(k: int) -> TopK:
+def empty(k: int, bar: float = -np.inf) -> TopK:
     """The state that has seen no row."""
     if k < 0:
         raise ValueError(f"k must be at least 0, got {k}")
-    return TopK(k, np.empty(0), np.empty(0, np.int64), np.empty(0))
+    return TopK(k, np.empty(0), np.empty(0, np.int64), np.empty(0), bar)
 
 
 def init(log_w: np.ndarray, start: int, k: int, seed: int, stream: str = "gumbel") -> TopK:
-    """Top of rows start .. start + N; see `extend`."""
-    return extend(empty(k), log_w, start, seed, stream)
+    """Top of rows start .. start + N that are all at hand; see `extend`."""
+    top = extend(empty(k, guess_bar(_spread(log_w), len(log_w), k)), log_w, start, seed, stream)
+    return top if complete(top) else extend(empty(k), log_w, start, seed, stream)
 
 
-def extend(state: TopK, log_w: np.ndarray, start: int, seed: int, stream: str = "gumbel") -> TopK:
+def _spread(log_w: np.ndarray, pieces: int = 64, rows: int = 1024) -> np.ndarray:
+    """Some rows, in pieces spread evenly."""
+    if len(log_w) <= pieces * rows:
+        return log_w
+    starts = np.linspace(0, len(log_w) - rows, pieces).astype(np.int64)
+    return np.concatenate([log_w[start : start + rows] for start in starts])
+
+
+def as_given(log_w: np.ndarray) -> np.ndarray:
+    """The weights as they are, as float64."""
+    return np.asarray(log_w, np.float64)
+
+
+def extend(
+    state: TopK, log_w: np.ndarray, start: int, seed: int, stream: str = "gumbel", form: Monotone = as_given
+) -> TopK:
     """Top of the rows seen so far and of rows start .. start + N, which must be new.
 
     The state's kappa is the running threshold, so that one task over many shards looks closely at few rows.
@@ -63,25 +90,38 @@ def extend(state: TopK, log_w: np.ndarray, start: int, seed: int, stream: str = 
 
     Parameters
     ----------
-    log_w : (N,) floats, nats; already flattened.  Rows of -inf are never selected.
+    log_w : (N,) floats, nats.  Rows of -inf are never selected.
     start : sample id of row 0.
     seed, stream : name the noise; the same for all rows of one selection.
+    form : applied to the weights before use, only to rows that are looked at closely.
 
     Raises
     ------
     NonFiniteError
         Some weight is NaN or +inf.
     """
-    parts, waiting = [state], 0
-    bar = kappa(state)
+    found: list[tuple[np.ndarray, ...]] = []
+    waiting = 0
     for low in range(0, len(log_w), _CHUNK):
-        new = _perturb(np.asarray(log_w[low : low + _CHUNK], np.float64), start + low, seed, stream, bar, state.k)
-        parts.append(new)
-        waiting += len(new.keys)
-        if waiting > state.k:  # amortised: as many rows come in as are looked at again
-            parts, waiting = [_top(_join(parts))], 0
-            bar = kappa(parts[0])
-    return _top(_join(parts))
+        chunk = np.asarray(log_w[low : low + _CHUNK])
+        largest(chunk, start + low)
+        leading = noise.coarse(seed, stream, start + low, start + low + len(chunk))
+        rows = contenders(chunk, leading, threshold(state), form)
+        found.append((start + low + rows.astype(np.int64), leading[rows], form(chunk[rows])))
+        waiting += len(rows)
+        if waiting > state.k + _SPARE:  # amortised: as many rows come in as are looked at again
+            state, found, waiting = _admit(state, found, seed, stream), [], 0
+    return _admit(state, found, seed, stream)
+
+
+def _admit(state: TopK, found: list[tuple[np.ndarray, ...]], seed: int, stream: str) -> TopK:
+    """The state with the contenders (sample ids, leading bits, log weights) whose keys are among the largest."""
+    if not found:
+        return state
+    sample_ids, leading, log_w = (np.concatenate(columns) for columns in zip(*found, strict=True))
+    keys = keys_of(log_w, noise.refined(seed, stream, sample_ids, leading))
+    new = state._replace(keys=keys, sample_ids=sample_ids, log_w=log_w)
+    return _top(_join([state, _kept(new, keys >= state.bar)]))
 
 
 def merge(a: TopK, b: TopK) -> TopK:
@@ -92,19 +132,43 @@ def merge(a: TopK, b: TopK) -> TopK:
     if a.k != b.k:
         raise ValueError(f"states of different k cannot be merged: {a.k} and {b.k}")
     fresh = ~np.isin(b.sample_ids, a.sample_ids)
-    return _top(_join([a, TopK(b.k, b.keys[fresh], b.sample_ids[fresh], b.log_w[fresh])]))
+    bar = max(a.bar, b.bar)
+    both = _join([a, b._replace(keys=b.keys[fresh], sample_ids=b.sample_ids[fresh], log_w=b.log_w[fresh])])
+    return _top(_kept(both, both.keys >= bar)._replace(bar=bar))
 
 
 def narrow(state: TopK, k: int) -> TopK:
     """The state of a smaller budget: budgets of one seed are nested."""
     if not 0 <= k <= state.k:
         raise ValueError(f"k must be between 0 and {state.k}, got {k}")
-    return TopK(k, state.keys[: k + 1], state.sample_ids[: k + 1], state.log_w[: k + 1])
+    return state._replace(
+        k=k, keys=state.keys[: k + 1], sample_ids=state.sample_ids[: k + 1], log_w=state.log_w[: k + 1]
+    )
+
+
+def complete(state: TopK) -> bool:
+    """Whether no row is missing: k + 1 keys reach the bar, or there was none."""
+    return state.bar == -np.inf or len(state.keys) > state.k
+
+
+def threshold(state: TopK) -> float:
+    """What a new row's key must exceed to matter, nats."""
+    return float(state.keys[state.k]) if len(state.keys) > state.k else state.bar
 
 
 def kappa(state: TopK) -> float:
-    """The (k+1)-th key, nats; -inf while at most k rows of positive weight were seen."""
-    return float(state.keys[state.k]) if len(state.keys) > state.k else -np.inf
+    """The (k+1)-th key, nats; -inf while at most k rows of positive weight were seen.
+
+    Raises
+    ------
+    ValueError
+        The bar was too high (see `complete`).
+    """
+    if not complete(state):
+        raise ValueError(
+            f"only {len(state.keys)} of {state.k + 1} keys reach the bar {state.bar:g}; look without a bar"
+        )
+    return threshold(state)
 
 
 def finish(state: TopK) -> Selection:
@@ -115,14 +179,14 @@ def finish(state: TopK) -> Selection:
     ConfigError
         Fewer than k rows have a positive weight.
     """
-    k = state.k
+    k, cut = state.k, kappa(state)
     if len(state.keys) < k:
         raise ConfigError(
             f"k = {k:,} rows were asked for without replacement, but only {len(state.keys):,} rows have a "
             "positive weight; lower k, or generate more samples"
         )
     order = np.argsort(state.sample_ids[:k])
-    log_weight = (state.log_w[:k] - log_inclusion(state.log_w[:k], kappa(state)))[order]
+    log_weight = (state.log_w[:k] - log_inclusion(state.log_w[:k], cut))[order]
     weight = np.exp(log_weight - np.max(log_weight, initial=-np.inf))
     weight *= k / weight.sum() if k else 1.0
     return Selection(state.sample_ids[:k][order], state.keys[:k][order], np.ones(k, np.int64), weight)
@@ -136,49 +200,91 @@ def log_inclusion(log_w: np.ndarray, kappa: float) -> np.ndarray:
     return log_pi
 
 
+def guess_bar(sample: np.ndarray, num_rows: int, k: int) -> float:
+    """A bar that at least k + 1 of num_rows keys almost surely reach, and few more.
+
+    Parameters
+    ----------
+    sample : (n,) log weights in the form that is used, spread over the rows.
+
+    Returns
+    -------
+    The bar, nats.  The expected number of keys above it is sum of pi, whose terms lie in [0, 1] however heavy the
+    tail, so that a sample tells it well.  -inf where it cannot be told.
+    """
+    log_w = as_given(sample)
+    log_w = log_w[log_w > -np.inf]
+    scale = num_rows / max(len(sample), 1)
+    wanted = k + 1 + _SURE * np.sqrt(k + 1)
+    if scale * len(log_w) < 2 * wanted or scale < 2:  # no sample, or nearly all rows are wanted
+        return -np.inf
+    peak = float(log_w.max())
+    bar = peak + float(np.log(scale * np.exp(log_w - peak).sum() / wanted))  # too high, as pi <= exp(log_w - bar)
+    for _ in range(40):
+        pi = np.exp(log_inclusion(log_w, bar))
+        found = scale * pi.sum() - _SURE * scale * np.sqrt(np.sum(pi * pi))
+        if found >= wanted:
+            return bar
+        bar -= max(0.02, float(np.log(wanted / found)) if found > 0 else 0.5)
+    return -np.inf
+
+
 def keys_of(log_w: np.ndarray, u: np.ndarray) -> np.ndarray:
-    """(N,) float64 perturbed log weights; u in [0, 1), and u = 0 counts as half the smallest step."""
-    keys: np.ndarray = log_w - np.log(-np.log1p(-np.maximum(u, _HALF_STEP)))
+    """(N,) float64 perturbed log weights of uniforms in (0, 1)."""
+    keys: np.ndarray = log_w - np.log(-np.log1p(-u))
     return keys
 
 
-def contenders(log_w: np.ndarray, u: np.ndarray, bar: float) -> np.ndarray:
+def contenders(log_w: np.ndarray, leading: np.ndarray, bar: float, form: Monotone = as_given) -> np.ndarray:
     """Rows whose key may reach `bar`: all that do, and few others.
 
     Exactness under rounding: a computed key is off by at most about 40 eps from its logarithm and
     eps (|log_w| + |bar|) from the sums, and a row that reaches the bar has |log_w| of at most the larger of
-    |bar| + 38 and the chunk's largest |log_w|; `slack` exceeds the sum of all these.
+    |bar| + 45 and |peak|, the largest log_w of the chunk; the slack of `_cells` exceeds the sum of all these.
+
+    Parameters
+    ----------
+    log_w : (N,) floats, nats, none NaN or +inf.
+    leading : (N,) uint16 from `noise.coarse`.
     """
-    peak = float(log_w.max())
-    if bar == -np.inf or peak == -np.inf:
-        return np.flatnonzero(log_w > -np.inf)
-    slack = 1e-12 + 8 * _EPS * abs(bar) + 8 * _EPS * abs(peak)
+    if len(log_w) == 0 or bar == -np.inf:
+        return np.flatnonzero(form(log_w) > -np.inf)
+    parts = np.arange(0, len(log_w), _PART)
+    bounds = _cells(form(np.maximum.reduceat(log_w, parts)), bar)
+    whole = len(log_w) // _PART * _PART
+    near = np.empty(len(log_w), bool)
+    rows_of_parts = leading[:whole].reshape(-1, _PART), near[:whole].reshape(-1, _PART)
+    np.less_equal(rows_of_parts[0], bounds[: whole // _PART, None], out=rows_of_parts[1])
+    near[whole:] = leading[whole:] <= bounds[-1]
+    rows = np.flatnonzero(near)
+    used = form(log_w[rows])
+    found: np.ndarray = rows[(leading[rows] <= _cells(used, bar)) & (used > -np.inf)]
+    return found
+
+
+def _cells(log_w: np.ndarray, bar: float) -> np.ndarray:
+    """(N,) uint16, the last cell of leading bits in which a row of this weight can reach the bar."""
+    peak = float(np.max(log_w, initial=-np.inf))
+    slack = 1e-12 + 8 * _EPS * abs(bar) + (8 * _EPS * abs(peak) if peak > -np.inf else 0.0)
     with np.errstate(over="ignore"):  # an overflow to inf lets every row through, as it must
-        rows = np.flatnonzero(u <= np.exp(peak - bar + slack))
-        rows = rows[u[rows] <= np.exp(log_w[rows] - bar + slack)]
-    return rows[log_w[rows] > -np.inf]
+        last = np.floor(np.exp(log_w - bar + slack) * _CELLS)
+    cells: np.ndarray = np.minimum(last, _CELLS - 1).astype(np.uint16)
+    return cells
 
 
-def _perturb(log_w: np.ndarray, start: int, seed: int, stream: str, bar: float, k: int) -> TopK:
-    """The rows of one chunk whose key reaches the bar, in no order."""
-    largest(log_w, start)
-    u = noise.uniforms(seed, stream, start, start + len(log_w))
-    rows = contenders(log_w, u, bar)
-    keys = keys_of(log_w[rows], u[rows])
-    return TopK(k, keys, start + rows.astype(np.int64), log_w[rows])
+def _kept(state: TopK, rows: np.ndarray) -> TopK:
+    return state._replace(keys=state.keys[rows], sample_ids=state.sample_ids[rows], log_w=state.log_w[rows])
 
 
 def _join(parts: list[TopK]) -> TopK:
-    keys, sample_ids, log_w = (np.concatenate(columns) for columns in zip(*(part[1:] for part in parts), strict=True))
-    return TopK(parts[0].k, keys, sample_ids, log_w)
+    keys, sample_ids, log_w = (np.concatenate(columns) for columns in zip(*(part[1:4] for part in parts), strict=True))
+    return parts[0]._replace(keys=keys, sample_ids=sample_ids, log_w=log_w)
 
 
 def _top(state: TopK) -> TopK:
     """The k + 1 largest, sorted; rows that tie with the last are sorted too, so that the smaller ids stay."""
-    k, keys, sample_ids, log_w = state
+    k, keys = state.k, state.keys
     if len(keys) > k + 1:
         least = np.partition(keys, len(keys) - k - 1)[len(keys) - k - 1]
-        near = keys >= least
-        keys, sample_ids, log_w = keys[near], sample_ids[near], log_w[near]
-    order = np.lexsort((sample_ids, -keys))[: k + 1]
-    return TopK(k, keys[order], sample_ids[order], log_w[order])
+        state = _kept(state, keys >= least)
+    return _kept(state, np.lexsort((state.sample_ids, -state.keys))[: k + 1])
