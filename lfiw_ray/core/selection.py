@@ -21,3 +21,17 @@ class Selection(NamedTuple):
     """int64 (R,), how often a row was drawn"""
     weight: np.ndarray
     """float64 (R,), see the module docstring"""
+
+
+def joined(parts: list[Selection]) -> Selection:
+    """The selections of several classes, which share no row, as one."""
+    if len(parts) == 1:
+        return parts[0]
+    order = np.argsort(np.concatenate([part.sample_ids for part in parts]))
+    keys = [part.keys for part in parts if part.keys is not None]
+    return Selection(
+        np.concatenate([part.sample_ids for part in parts])[order],
+        np.concatenate(keys)[order] if len(keys) == len(parts) else None,
+        np.concatenate([part.multiplicity for part in parts])[order],
+        np.concatenate([part.weight for part in parts])[order],
+    )

@@ -18,12 +18,12 @@ def test_agrees_with_scipy(alpha):
     stats = blocks.block_stats(LOG_W, 0, alpha)
     parts = [alpha * LOG_W[i : i + WEIGHT_BLOCK].astype(float) for i in range(0, len(LOG_W), WEIGHT_BLOCK)]
     assert stats.alpha == alpha
-    np.testing.assert_allclose(stats.peak, [p.max() for p in parts], rtol=1e-15)
-    np.testing.assert_allclose(stats.log_sum, [logsumexp(p) for p in parts], rtol=1e-13)
-    np.testing.assert_allclose(stats.log_sum_sq, [logsumexp(2 * p) for p in parts], rtol=1e-13)
+    np.testing.assert_allclose(stats.peak, [p.max() for p in parts], rtol=1e-7)
+    np.testing.assert_allclose(stats.log_sum, [logsumexp(p) for p in parts], atol=3e-7)
+    np.testing.assert_allclose(stats.log_sum_sq, [logsumexp(2 * p) for p in parts], atol=6e-7)
     whole = alpha * LOG_W.astype(float)
-    assert blocks.total(stats.log_sum) == pytest.approx(logsumexp(whole), rel=1e-13)
-    assert blocks.ess(stats) == pytest.approx(np.exp(2 * logsumexp(whole) - logsumexp(2 * whole)), rel=1e-12)
+    assert blocks.total(stats.log_sum) == pytest.approx(logsumexp(whole), abs=2e-7)
+    assert blocks.ess(stats) == pytest.approx(np.exp(2 * logsumexp(whole) - logsumexp(2 * whole)), rel=1e-6)
 
 
 @pytest.mark.parametrize("shard_blocks", [1, 2, 3])
@@ -74,3 +74,13 @@ def test_refusals():
         blocks.block_stats(np.array([0, 0, 0, np.nan]), WEIGHT_BLOCK)
     with pytest.raises(ValueError, match=r"0\.5, 1\.0"):
         blocks.concatenate([blocks.block_stats(LOG_W, 0), blocks.block_stats(LOG_W, 0, 0.5)])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_parts_add_up_to_their_block(dtype):
+    log_w = LOG_W.astype(dtype)
+    peak, parts = blocks.part_sums(log_w)
+    np.testing.assert_array_equal(peak + np.log(parts.sum(axis=1)), blocks.block_stats(log_w, 0).log_sum)
+    rows = np.pad(LOG_W.astype(float), (0, -len(LOG_W) % WEIGHT_BLOCK), constant_values=-np.inf)
+    exact = np.exp(rows.reshape(len(peak), -1) - peak[:, None]).reshape(len(peak), blocks.PARTS, -1).sum(axis=2)
+    np.testing.assert_allclose(parts, exact, rtol=1e-6)
