@@ -1,12 +1,18 @@
 """Make a classifier's log odds honest, on held-out rows, in logit space.
 
-Temperature (Guo et al. 2017): logit -> a logit.  Platt (1999): logit -> a logit + b.  Both are logistic
-regressions on the logit, fitted by Newton's method on the log loss, which is convex, so that the optimum is the
-only one.  When the rows are separable the log loss has no minimum (the slope grows without end); then, and only
-then, Platt's smoothed targets (n1 + 1) / (n1 + 2) and 1 / (n0 + 2), a uniform prior on each class's error rate,
-take the place of 1 and 0, and the result is flagged: such odds are a bound, not a measurement.
+| kind | map of the logit z | parameters |
+|---|---|---|
+| temperature (Guo et al. 2017) | a z | 1 |
+| platt (Platt 1999) | a z + b | 2 |
+| beta (Kull et al. 2017) | slope a far below 0, a_above far above, b at 0: see `beta_calibration` | 3 |
+| isotonic (Zadrozny and Elkan 2002) | any non-decreasing steps: see `isotonic` | as many as blocks |
 
-The class ratio of the calibration rows is the one that Platt's b adapts to: log_prior_odds must be theirs.
+Each is the least log loss of its family, which contains the one above it (as long as slopes are not negative), so
+that the in-sample loss only falls down the table; `choose` therefore compares them on rows they were not fitted on.
+When the rows are separable the log loss has no minimum; then, and only then, Platt's smoothed targets (see
+`logistic`) take the place of 1 and 0, and the result is flagged: such odds are a bound, not a measurement.
+
+The class ratio of the calibration rows is the one that the intercepts adapt to: log_prior_odds must be theirs.
 
 | symbol | meaning | dtype, unit |
 |---|---|---|
@@ -18,14 +24,15 @@ The class ratio of the calibration rows is the one that Platt's b adapts to: log
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from scipy.special import expit
 
-from lfiw_ray.core import noise
+from lfiw_ray.core import beta_calibration, isotonic, noise
+from lfiw_ray.core.beta_calibration import BetaMap
+from lfiw_ray.core.isotonic import Steps
+from lfiw_ray.core.logistic import least_log_loss, log_loss, separable, smoothed
 from lfiw_ray.errors import NonFiniteError
 
-Kind = Literal["temperature", "platt"]
-_MAX_STEPS = 100
-_MAX_HALVINGS = 60
+Kind = Literal["temperature", "platt", "beta", "isotonic"]
+KINDS: tuple[Kind, ...] = ("temperature", "platt", "beta", "isotonic")
 
 
 class Calibration(NamedTuple):
@@ -33,24 +40,35 @@ class Calibration(NamedTuple):
 
     kind: Kind
     a: float
+    """slope; of beta, for logits far below 0; of isotonic 1"""
     b: float
+    """calibrated log odds of logit 0; of isotonic 0"""
     separable: bool
-    """the rows could not bound the slope; Platt's smoothed targets did"""
+    """the rows could not bound the odds; smoothed targets did"""
+    a_above: float | None = None
+    """slope for logits far above 0; beta only"""
+    steps: Steps | None = None
+    """the map itself; isotonic only"""
 
     def apply(self, logits: np.ndarray) -> np.ndarray:
         """(N,) float64 calibrated log odds, nats."""
-        return self.a * np.asarray(logits, np.float64) + self.b
+        z = np.asarray(logits, np.float64)
+        if self.steps is not None:
+            return self.steps.apply(z)
+        if self.a_above is not None:
+            return beta_calibration.apply(BetaMap(self.a, self.a_above, self.b), z)
+        return self.a * z + self.b
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; floats survive bit by bit."""
-        return self._asdict()
+        return {**self._asdict(), "steps": self.steps and self.steps.to_json()}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Calibration":
         """The inverse of `to_json`; ValueError when a field is missing or unknown."""
         if set(value) != set(cls._fields):
             raise ValueError(f"calibration needs the fields {cls._fields}, got {tuple(value)}")
-        return cls(**value)
+        return cls(**{**value, "steps": value["steps"] and Steps.from_json(value["steps"])})
 
 
 class CalibrationChoice(NamedTuple):
@@ -61,11 +79,6 @@ class CalibrationChoice(NamedTuple):
     """per kind: log loss of each row under the calibrator fitted on the other folds"""
     raw_log_loss_nats: float
     """log loss of the logits as they came"""
-
-
-def log_loss(logits: np.ndarray, y: np.ndarray) -> float:
-    """Mean of -log p(y), nats a row."""
-    return float(np.mean(np.logaddexp(0, logits) - y * logits))
 
 
 def fit(logits: np.ndarray, y: np.ndarray, kind: Kind) -> Calibration:
@@ -81,18 +94,22 @@ def fit(logits: np.ndarray, y: np.ndarray, kind: Kind) -> Calibration:
     logits, y = checked(logits, y)
     if np.ptp(logits) == 0:
         raise ValueError(f"all {len(logits)} logits equal {logits[0]:g}: there is nothing to calibrate")
-    columns = {"temperature": 1, "platt": 2}
-    if kind not in columns:
-        raise ValueError(f"kind must be one of {', '.join(columns)}, got {kind!r}")
-    scale = np.abs(logits).max()  # keeps Newton's equations well conditioned
-    x = np.stack([logits / scale, np.ones_like(logits)], axis=1)[:, : columns[kind]]
-    separable = _separable(logits, y, with_intercept=kind == "platt")
-    slope, *intercept = _newton(x, _smoothed(y) if separable else y)
-    return Calibration(kind, float(slope / scale), float(intercept[0]) if intercept else 0.0, separable)
+    if kind not in KINDS:
+        raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
+    unbounded = separable(logits, y, with_intercept=kind != "temperature")
+    if kind == "isotonic":
+        return Calibration(kind, 1.0, 0.0, unbounded, steps=isotonic.fit(logits, y))
+    targets = smoothed(y) if unbounded else y
+    if kind == "beta":
+        below, above, at_zero = beta_calibration.fit(logits, targets)
+        return Calibration(kind, below, at_zero, unbounded, a_above=above)
+    x = np.stack([logits, np.ones_like(logits)], axis=1)[:, : 1 if kind == "temperature" else 2]
+    slope, *intercept = least_log_loss(x, targets)
+    return Calibration(kind, float(slope), float(intercept[0]) if intercept else 0.0, unbounded)
 
 
 def choose(
-    logits: np.ndarray, y: np.ndarray, kinds: tuple[Kind, ...] = ("temperature", "platt"), seed: int = 0, folds: int = 5
+    logits: np.ndarray, y: np.ndarray, kinds: tuple[Kind, ...] = KINDS, seed: int = 0, folds: int = 5
 ) -> CalibrationChoice:
     """Pick the kind by cross-validated log loss, so that more parameters are not an advantage as such.
 
@@ -127,42 +144,6 @@ def checked(logits: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if len(bad):
         raise NonFiniteError(f"logit of held-out row {bad[0]} is {logits[bad[0]]} ({len(bad)} such rows)")
     return logits, y
-
-
-def _separable(logits: np.ndarray, y: np.ndarray, with_intercept: bool) -> bool:
-    """Whether some threshold (0 without an intercept) puts the classes on different sides, ties allowed."""
-    real, generated = logits[y == 1], logits[y == 0]
-    if not with_intercept:
-        real, generated = np.append(real, 0.0), np.append(generated, 0.0)
-    return bool(real.min() >= generated.max() or real.max() <= generated.min())
-
-
-def _smoothed(y: np.ndarray) -> np.ndarray:
-    num_real = y.sum()
-    targets: np.ndarray = np.where(y == 1, (num_real + 1) / (num_real + 2), 1 / (len(y) - num_real + 2))
-    return targets
-
-
-def _newton(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Coefficients (D,) of the least log loss of logits x @ coefficients; damped Newton, from 0."""
-    theta = np.zeros(x.shape[1])
-    loss = log_loss(x @ theta, y)
-    for _ in range(_MAX_STEPS):
-        z = x @ theta
-        gradient = x.T @ (expit(z) - y) / len(y)
-        hessian = (x * (expit(z) * expit(-z))[:, None]).T @ x / len(y)
-        step = np.linalg.solve(hessian, gradient)
-        if gradient @ step < 1e-24:  # twice the distance to the minimum, in nats
-            return theta
-        for halving in range(_MAX_HALVINGS):
-            trial = theta - 0.5**halving * step
-            trial_loss = log_loss(x @ trial, y)
-            if trial_loss < loss:
-                break
-        else:
-            return theta  # no shorter step helps: the minimum, to rounding
-        theta, loss = trial, trial_loss
-    raise NonFiniteError(f"the calibration did not converge in {_MAX_STEPS} Newton steps; the logits nearly separate")
 
 
 def _folds(y: np.ndarray, seed: int, folds: int) -> np.ndarray:

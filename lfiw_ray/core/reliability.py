@@ -17,7 +17,8 @@ import numpy as np
 from scipy.special import expit
 from scipy.stats import rankdata
 
-from lfiw_ray.core.calibration import checked, log_loss
+from lfiw_ray.core.calibration import checked
+from lfiw_ray.core.logistic import log_loss
 from lfiw_ray.core.weights import Estimate, from_logits, plain_mean
 
 
@@ -48,6 +49,8 @@ class CalibrationReport(NamedTuple):
     """chance that a real row outranks a generated one; ties count half"""
     accuracy: float
     """share of rows on the right side of p = 1/2; p = 1/2 counts as generated"""
+    tied: float
+    """share of rows whose logit another row has too"""
     model_mean_w: Estimate
     """E_model[w], over the generated rows"""
     data_mean_inverse_w: Estimate
@@ -82,21 +85,30 @@ def report(logits: np.ndarray, y: np.ndarray, log_prior_odds: float, num_bins: i
         z=z_statistic(logits, y),
         auc=auc(logits, y),
         accuracy=float(np.mean((logits > 0) == real)),
+        tied=tied(logits),
         model_mean_w=plain_mean(log_w[~real], np.ones(int((~real).sum()))),
         data_mean_inverse_w=plain_mean(-log_w[real], np.ones(int(real.sum()))),
     )
 
 
-def reliability_curve(logits: np.ndarray, y: np.ndarray, num_bins: int) -> ReliabilityCurve:
-    """Predicted against observed share of real rows.  Bins that ties leave empty are absent."""
+def bins_of(logits: np.ndarray, num_bins: int) -> np.ndarray:
+    """(N,) int64 bin of each row: 0, 1, ... by increasing logit, of (nearly) equal numbers of rows.
+
+    Equal logits share a bin, whatever their label; bins that ties leave empty are not numbered.
+    """
     if num_bins < 1:
         raise ValueError(f"num_bins must be at least 1, got {num_bins}")
-    middle = (rankdata(logits) - 0.5) / len(logits)  # in (0, 1); equal logits have equal ranks, whatever their label
-    bins = (middle * num_bins).astype(np.int64)
-    rows = np.bincount(bins, minlength=num_bins)
-    predicted, observed = (np.bincount(bins, weights=v, minlength=num_bins) for v in (expit(logits), y))
-    some = rows > 0
-    return ReliabilityCurve(predicted[some] / rows[some], observed[some] / rows[some], rows[some])
+    middle = (rankdata(logits) - 0.5) / len(logits)  # in (0, 1); equal logits have equal ranks
+    bins: np.ndarray = np.unique((middle * num_bins).astype(np.int64), return_inverse=True)[1]
+    return bins
+
+
+def reliability_curve(logits: np.ndarray, y: np.ndarray, num_bins: int) -> ReliabilityCurve:
+    """Predicted against observed share of real rows in each of `bins_of`."""
+    bins = bins_of(logits, num_bins)
+    rows = np.bincount(bins)
+    predicted, observed = (np.bincount(bins, weights=v) / rows for v in (expit(logits), y))
+    return ReliabilityCurve(predicted, observed, rows)
 
 
 def z_statistic(logits: np.ndarray, y: np.ndarray) -> float:
@@ -114,3 +126,9 @@ def auc(logits: np.ndarray, y: np.ndarray) -> float:
     num_real, num_generated = int(real.sum()), int((~real).sum())
     rank_sum = float(rankdata(logits)[real].sum())
     return (rank_sum - num_real * (num_real + 1) / 2) / (num_real * num_generated)
+
+
+def tied(logits: np.ndarray) -> float:
+    """Share of rows whose logit is exactly that of another row: among them the ranks are lost."""
+    count = np.unique(logits, return_counts=True)[1]
+    return float(count[count > 1].sum() / len(logits))
