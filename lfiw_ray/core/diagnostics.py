@@ -1,8 +1,11 @@
 """What a set of weights is worth: effective sample size, tail shape, concentration; mergeable over shards.
 
-`of` one shard, `merge` in any order, `finish` once: one pass over the weights however they are cut.  Sums are kept
-relative to the largest log weight seen, so that nothing overflows; `merge` is associative and commutative up to
-the rounding of float64 sums, and exact in counts, largest weights and k_hat.
+`of` one shard, `extend` it by others, `merge` in any order, `finish` once: one pass over the weights however they
+are cut.  Sums are kept relative to the largest log weight seen, so that nothing overflows; `merge` is associative
+and commutative up to the rounding of float64 sums, and exact in counts, largest weights and k_hat.
+
+Only rows above the (M+1)-th largest weight seen so far are compared with the other large ones, so that `extend`
+shard by shard is cheaper than `of` each shard and `merge`.
 
 | symbol | meaning | dtype, unit |
 |---|---|---|
@@ -18,6 +21,7 @@ import numpy as np
 
 from lfiw_ray.core import histogram, pareto
 from lfiw_ray.core.histogram import LogHistogram
+from lfiw_ray.core.tally import CHUNK_ROWS, Tally
 from lfiw_ray.core.weights import largest
 from lfiw_ray.errors import NonFiniteError
 
@@ -62,28 +66,46 @@ class Diagnostics(NamedTuple):
     """exp(entropy), rows: an effective number that the tail moves less than ess"""
 
 
+def empty(num_rows: int) -> WeightState:
+    """The state that has seen none of a set of num_rows."""
+    return WeightState(num_rows, 0, -np.inf, 0.0, 0.0, 0.0, np.empty(0), histogram.empty())
+
+
 def of(log_w: np.ndarray, num_rows: int, start: int = 0) -> WeightState:
-    """State of rows start .. start + n of a set of num_rows.
+    """State of rows start .. start + n of a set of num_rows; see `extend`."""
+    return extend(empty(num_rows), log_w, start)
+
+
+def extend(state: WeightState, log_w: np.ndarray, start: int = 0) -> WeightState:
+    """State of the rows seen so far and of rows start .. start + n, which must be new.
+
+    Parameters
+    ----------
+    log_w : (n,) floats, nats.  Memory beyond them is O(M) and one chunk.
+    start : sample id of row 0, for the message.
 
     Raises
     ------
     NonFiniteError
         Some weight is NaN or +inf.
     """
-    peak = largest(log_w, start)
-    log_w = np.asarray(log_w, np.float64)
-    above = log_w[log_w > -np.inf] - peak if peak > -np.inf else np.empty(0)
-    v = np.exp(above)
-    return WeightState(
-        num_rows=num_rows,
-        rows_seen=len(log_w),
-        peak=peak,
-        sum_w=float(v.sum()),
-        sum_w2=float((v * v).sum()),
-        sum_w_log_w=float((v * above).sum()),
-        top=_largest_first(log_w, pareto.tail_rows(num_rows) + 1),
-        histogram=histogram.of(log_w),
-    )
+    peak, size = largest(log_w, start), pareto.tail_rows(state.num_rows) + 1
+    top, bar = np.empty(0), float(state.top[-1]) if len(state.top) == size else None
+    tally = Tally(peak, min(CHUNK_ROWS, len(log_w)))
+    for low in range(0, len(log_w), CHUNK_ROWS):
+        x = tally.add(log_w[low : low + CHUNK_ROWS])
+        top, bar = _gather(top, bar, x, size)
+    sums = tally.sum_w, tally.sum_w2, tally.sum_w_log_w
+    return merge(state, WeightState(state.num_rows, len(log_w), peak, *sums, top, tally.histogram()))
+
+
+def _gather(top: np.ndarray, bar: float | None, x: np.ndarray, size: int) -> tuple[np.ndarray, float | None]:
+    """The `size` largest values and some more, in no order, and a bar that only larger ones need to pass."""
+    top = np.concatenate([top, x if bar is None else x[x > bar]])
+    if len(top) > 2 * size:  # amortised: as many values come in as are looked at again
+        top = np.partition(top, len(top) - size)[-size:]
+        bar = float(top[0])
+    return top, bar
 
 
 def merge(a: WeightState, b: WeightState) -> WeightState:
@@ -113,8 +135,8 @@ def _largest_first(values: np.ndarray, size: int) -> np.ndarray:
     return np.sort(values)[::-1]
 
 
-def finish(state: WeightState) -> Diagnostics:
-    """The figures.
+def log_mean_w(state: WeightState) -> float:
+    """Log of the mean weight of the whole set, nats.
 
     Raises
     ------
@@ -130,15 +152,20 @@ def finish(state: WeightState) -> Diagnostics:
         raise NonFiniteError(
             f"all {n:,} weights are zero: the classifier gives no generated row any chance of being real"
         )
+    return state.peak + float(np.log(state.sum_w / n))
+
+
+def finish(state: WeightState) -> Diagnostics:
+    """The figures; raises what `log_mean_w` raises."""
+    n, log_mean = state.rows_seen, log_mean_w(state)
     ess = state.sum_w**2 / state.sum_w2
-    log_mean_w = state.peak + float(np.log(state.sum_w / n))
     relative_se = float(np.sqrt(max(n / ess - 1, 0.0) / (n - 1))) if n > 1 else np.inf
     with np.errstate(over="ignore"):
-        mean_w = float(np.exp(log_mean_w))
+        mean_w = float(np.exp(log_mean))
     entropy = float(np.log(state.sum_w)) - state.sum_w_log_w / state.sum_w
     return Diagnostics(
         n=n,
-        log_mean_w=log_mean_w,
+        log_mean_w=log_mean,
         mean_w=mean_w,
         mean_w_se=mean_w * relative_se if relative_se else 0.0,
         ess=ess,

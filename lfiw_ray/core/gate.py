@@ -1,10 +1,13 @@
 """Are the weights good enough?  A verdict in plain words, and the flattening exponent that makes them so.
 
 Two independent alarms: an effective sample size below what is asked for (too few rows carry the weight), and a
-Pareto shape above 0.7 (the rows that carry it were seen by luck, and the effective sample size itself cannot be
-believed; Vehtari et al. 2024).  Flattening, w^alpha, is the knob: alpha = 1 is unbiased, alpha = 0 is the raw pool.
+Pareto shape above a limit (the rows that carry it were seen by luck, and the effective sample size itself cannot be
+believed).  The limit is min(0.7, 1 - 1 / log10(N)): below it a large error is improbable (Vehtari et al. 2024,
+JMLR 25(72), eq. 13); it is 0.5 for 100 rows, 0.67 for 1,000, and 0.7 from 2,155 on.  Flattening, w^alpha, is the
+knob: alpha = 1 is unbiased, alpha = 0 is the raw pool.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -39,13 +42,19 @@ class AlphaChoice(NamedTuple):
     table: tuple[AlphaTrial, ...]
 
 
+def k_hat_limit(num_rows: int, max_k_hat: float = 0.7) -> float:
+    """Largest Pareto shape that passes for a number of rows: min(max_k_hat, 1 - 1 / log10(N))."""
+    return min(max_k_hat, 1 - 1 / math.log10(max(num_rows, 2)))
+
+
 def gate(diagnostics: Diagnostics, min_ess: float, max_k_hat: float = 0.7) -> Verdict:
     """Judge a set of weights.
 
     Parameters
     ----------
     min_ess : effective rows that the use of the weights asks for.
-    max_k_hat : largest Pareto shape that passes; equal weights (None) always do.
+    max_k_hat : largest Pareto shape that passes, lowered for few rows (`k_hat_limit`); equal weights (None) always
+        pass.
     """
     reasons, advice = [], []
     if diagnostics.ess < min_ess:
@@ -55,10 +64,10 @@ def gate(diagnostics: Diagnostics, min_ess: float, max_k_hat: float = 0.7) -> Ve
             f"the heaviest row alone holds {diagnostics.max_share:.1%} of the weight."
         )
         advice += ["Flatten the weights with a smaller alpha.", "Generate more samples, or ask for fewer rows."]
-    k_hat = diagnostics.k_hat
-    if k_hat is not None and not k_hat <= max_k_hat:
+    k_hat, limit = diagnostics.k_hat, k_hat_limit(diagnostics.n, max_k_hat)
+    if k_hat is not None and not k_hat <= limit:
         reasons.append(
-            f"The tail of the weights is too heavy: k_hat is {k_hat:.2f}, above {max_k_hat:.2f}; "
+            f"The tail of the weights is too heavy: k_hat is {k_hat:.2f}, above {limit:.2f}; "
             "a few rows decide every result, and another pool would give another one."
             if np.isfinite(k_hat)
             else "The shape of the weights' tail cannot be told: fewer than 5 rows stand out from the others."

@@ -28,30 +28,23 @@ class LogHistogram(NamedTuple):
     mass: np.ndarray
 
 
-def of(log_w: np.ndarray) -> LogHistogram:
-    """Histogram of (N,) valid log weights; rows of -inf are in no bin."""
-    bins = np.floor(np.asarray(log_w, np.float64) / BIN_NATS)
-    top = float(np.max(bins, initial=-np.inf))
-    if top == -np.inf:
-        return LogHistogram(top, np.zeros(NUM_BINS, np.int64), np.zeros(NUM_BINS))
-    kept = bins > top - NUM_BINS
-    below = (top - bins[kept]).astype(np.int64)
-    mass = np.exp(log_w[kept] - bins[kept] * BIN_NATS)
-    return LogHistogram(
-        top, np.bincount(below, minlength=NUM_BINS), np.bincount(below, weights=mass, minlength=NUM_BINS)
-    )
+def empty() -> LogHistogram:
+    """The histogram of no rows."""
+    return LogHistogram(-np.inf, np.zeros(NUM_BINS, np.int64), np.zeros(NUM_BINS))
 
 
 def merge(a: LogHistogram, b: LogHistogram) -> LogHistogram:
     """Histogram of the union of two disjoint sets of rows."""
     top = max(a.top, b.top)
-    counts, mass = (_lowered(a, top)[i] + _lowered(b, top)[i] for i in (0, 1))
-    return LogHistogram(top, counts, mass)
+    (counts_a, mass_a), (counts_b, mass_b) = _lowered(a, top), _lowered(b, top)
+    return LogHistogram(top, counts_a + counts_b, mass_a + mass_b)
 
 
 def _lowered(part: LogHistogram, top: float) -> tuple[np.ndarray, np.ndarray]:
     """Counts and mass of a part, seen from a higher top bin."""
-    down = 0 if top == part.top else int(min(top - part.top, NUM_BINS))
+    if part.top == top:
+        return part.counts, part.mass
+    down = int(min(top - part.top, NUM_BINS))
     keep = NUM_BINS - down
     return np.pad(part.counts[:keep], (down, 0)), np.pad(part.mass[:keep], (down, 0))
 

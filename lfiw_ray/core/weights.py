@@ -10,9 +10,13 @@ until the last line.
 | logits | log odds of *real* | (N,), nats |
 | log_prior_odds | log(n_gen / n_real) of the rows the classifier was fitted on | float, nats |
 | log_w | log weight, unnormalised; -inf is a weight of zero, NaN and +inf are refused | (N,), nats |
-| alpha, beta | exponent of w^alpha; lower clip max(w, beta) | float |
+| alpha | exponent of w^alpha | float |
+
+The two estimators' bias and variance, and those of flattened, clipped, truncated and Pareto-smoothed weights, stand
+in one table in core/forms.py.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -47,6 +51,18 @@ def largest(log_w: np.ndarray, start: int = 0) -> float:
     )
 
 
+def prior_correction(num_real: int, num_generated: int) -> float:
+    """log_prior_odds, log(n_gen / n_real), nats: the correction for unequal numbers of rows of the two classes.
+
+    A classifier's odds are p n_real / (q n_gen); with the correction the weights do not depend on the numbers, which
+    are those of the rows that the logits are honest for: the calibration's, where there was one.  Ranks and
+    self-normalised results are the same without it; E[w] = 1 and plain means are not.
+    """
+    if num_real < 1 or num_generated < 1:
+        raise ValueError(f"both classes need rows, got {num_real} real and {num_generated} generated")
+    return math.log(num_generated / num_real)
+
+
 def from_logits(logits: np.ndarray, log_prior_odds: float) -> np.ndarray:
     """(N,) float64 log weights, nats, of calibrated logits (module docstring)."""
     return np.asarray(logits, np.float64) + log_prior_odds
@@ -62,17 +78,6 @@ def flatten(log_w: np.ndarray, alpha: float) -> np.ndarray:
         raise ValueError(f"alpha must be finite and at least 0, got {alpha}")
     log_w = np.asarray(log_w, np.float64)
     return np.where(log_w == -np.inf, -np.inf, 0.0) if alpha == 0 else alpha * log_w
-
-
-def clip(log_w: np.ndarray, beta: float) -> np.ndarray:
-    """(N,) float64 log of max(w, beta): a lower bound, as in Grover et al. 2019; beta = 0 leaves the weights.
-
-    beta is in units of w, hence the weights must be normalised (right log_prior_odds) for it to mean anything.
-    """
-    if not 0 <= beta < np.inf:
-        raise ValueError(f"beta must be finite and at least 0, got {beta}")
-    log_w = np.asarray(log_w, np.float64)
-    return log_w if beta == 0 else np.maximum(log_w, np.log(beta))
 
 
 class Estimate(NamedTuple):

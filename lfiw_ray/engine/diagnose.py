@@ -1,24 +1,41 @@
-"""Stage: choose alpha on rows outside the pool, then diagnose the pool's weights and judge them."""
+"""Stage: choose alpha on rows outside the pool, resolve the form of the weights, diagnose the pool's and judge them.
+
+One pass over the weights by tasks over groups of shards; their states merge on the cluster.  A clip or a tail other
+than none needs figures of all flattened weights first, hence a second pass.  The sums of each block of 8,192 rows in
+the form that is used are kept, so that drawing with replacement need not read the weights again.
+"""
 
 import json
 import math
-from functools import partial, reduce
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
-from lfiw_ray.core import diagnostics, histogram
+from lfiw_ray.core import blocks, diagnostics, forms, histogram
+from lfiw_ray.core.blocks import BlockStats
 from lfiw_ray.core.diagnostics import Diagnostics, WeightState
+from lfiw_ray.core.forms import Form
 from lfiw_ray.core.gate import AlphaChoice, Verdict, choose_alpha, gate
-from lfiw_ray.core.weights import flatten, from_logits
-from lfiw_ray.engine.fit_classifier import calibration_of, tuning_logits
-from lfiw_ray.engine.groups import over_groups
+from lfiw_ray.engine.committee import tuning_log_w
+from lfiw_ray.engine.groups import merged
 from lfiw_ray.engine.read import shard_log_w
 from lfiw_ray.engine.run import Run
 from lfiw_ray.store import stages
 from lfiw_ray.store.shards import Table, groups
+from lfiw_ray.store.tables import from_parquet, to_parquet
 
 NAME = "diagnostics.json"
+BLOCKS = "blocks.parquet"
+_RAW = Form()
+
+
+class Pass(NamedTuple):
+    """What one pass leaves: a state for each form, and the block sums of the first."""
+
+    states: list[WeightState]
+    stats: BlockStats
 
 
 def diagnose(run: Run) -> dict[str, Any]:
@@ -26,13 +43,12 @@ def diagnose(run: Run) -> dict[str, Any]:
     folder, plan, config = run.folder("diagnostics"), run.plans["diagnostics"], run.config.weights
     if (done := stages.finished(folder, plan)) is not None:
         return done
-    calibration, odds = calibration_of(run)
-    tuning = from_logits(calibration.apply(tuning_logits(run)), odds)
-    choice = choose_alpha(tuning, config.min_ess_fraction, config.max_k_hat)
+    choice = choose_alpha(tuning_log_w(run), config.min_ess_fraction, config.max_k_hat)
     alpha = choice.alpha if config.alpha == "auto" else config.alpha
-    chosen, unflattened = _whole(run, run.table("weights"), (alpha, 1.0))
-    naive = _whole(run, run.naive_table, (1.0,))[0] if run.config.evaluate.naive else unflattened
-    k = run.config.resample.k
+    form, (flat, chosen, raw), stats = _chosen(run, alpha)
+    naive = _whole(run, run.naive_table, [_RAW]).states[0] if run.config.evaluate.naive else raw
+    # a smoothed or truncated tail hides its own shape, hence k_hat is that of the weights before
+    k, figures = run.config.resample.k, diagnostics.finish(chosen)._replace(k_hat=diagnostics.finish(flat).k_hat)
     body = {
         "alpha": {
             "alpha": alpha,
@@ -41,35 +57,67 @@ def diagnose(run: Run) -> dict[str, Any]:
             "max_k_hat": config.max_k_hat,
             "table": _table(choice),
         },
-        "chosen": _plain(diagnostics.finish(chosen)),
+        "form": form.to_json(),
+        "chosen": _plain(figures),
         "naive": _plain(diagnostics.finish(naive)),
-        "verdict": _verdict(_judge(diagnostics.finish(chosen), alpha, k, config.max_k_hat)),
+        "verdict": _verdict(_judge(figures, alpha, k, config.max_k_hat)),
         "verdict_naive": _verdict(gate(diagnostics.finish(naive), k, config.max_k_hat)),
         "lorenz": _lorenz(chosen, naive),
-        "log_w_histogram": _histogram(unflattened),
+        "log_w_histogram": _histogram(raw),
         "naive_is": "a classifier of clean pixels" if run.config.evaluate.naive else "the same weights",
     }
-    return stages.finish(folder, plan, {NAME: json.dumps(body, indent=1, allow_nan=False).encode()}, body)
+    files = {NAME: json.dumps(body, indent=1, allow_nan=False).encode(), BLOCKS: bytes(to_parquet(_as_table(stats)))}
+    return stages.finish(folder, plan, files, body)
 
 
-def _whole(run: Run, table: Table, alphas: tuple[float, ...]) -> list[WeightState]:
-    """State of the whole pool's weights at each exponent; one pass over the weights by tasks, merged here."""
+def form_of(run: Run) -> Form:
+    """The form of the weights that a finished run uses."""
+    return Form.from_json(json.loads(stages.read(run.folder("diagnostics"), NAME))["form"])
+
+
+def kept_blocks(run: Run) -> BlockStats:
+    """Sums of all blocks of the pool in that form."""
+    table = from_parquet(stages.read(run.folder("diagnostics"), BLOCKS))
+    return BlockStats(1.0, *(table.column(name).to_numpy() for name in BlockStats._fields[1:]))
+
+
+def _as_table(stats: BlockStats) -> pa.Table:
+    return pa.table({name: pa.array(column) for name, column in zip(stats._fields[1:], stats[1:], strict=True)})
+
+
+def _chosen(run: Run, alpha: float) -> tuple[Form, list[WeightState], BlockStats]:
+    """The resolved form; states of the weights flattened, in that form, and as they are; the form's block sums."""
+    config, table = run.config.weights, run.table("weights")
+    flat = Form(alpha)
+    first = _whole(run, table, [flat, _RAW])
+    form = forms.resolve(alpha, config.beta, config.tail, first.states[0])
+    flattened, raw = first.states
+    if form == flat:
+        return flat, [flattened, flattened, raw], first.stats
+    second = _whole(run, table, [form])
+    return form, [flattened, second.states[0], raw], second.stats
+
+
+def _whole(run: Run, table: Table, used: list[Form]) -> Pass:
+    """One pass over a pool's weights."""
     parts = groups(range(table.layout.num_shards), 4 * run.config.resample.num_tasks)
-    return reduce(_merged, over_groups("diagnostics", partial(_of_shards, table, alphas), parts))
+    return merged("diagnostics", partial(_of_shards, table, used), parts, _merged)
 
 
-def _of_shards(table: Table, alphas: tuple[float, ...], shards: list[int]) -> list[WeightState]:
-    """State of some shards at each exponent."""
-    return reduce(_merged, (_of_shard(table, alphas, shard) for shard in shards))
+def _of_shards(table: Table, used: list[Form], shards: list[int]) -> Pass:
+    """Some consecutive shards."""
+    states, stats = [diagnostics.empty(table.layout.num_rows) for _ in used], []
+    for shard in shards:
+        start, log_w = table.layout.bounds(shard)[0], shard_log_w(table, shard)
+        formed = [log_w if form == _RAW else form.apply(log_w, start) for form in used]
+        states = [diagnostics.extend(state, rows, start) for state, rows in zip(states, formed, strict=True)]
+        stats.append(blocks.block_stats(formed[0], start))
+    return Pass(states, blocks.concatenate(stats))
 
 
-def _of_shard(table: Table, alphas: tuple[float, ...], shard: int) -> list[WeightState]:
-    start, log_w = table.layout.bounds(shard)[0], shard_log_w(table, shard)
-    return [diagnostics.of(flatten(log_w, alpha), table.layout.num_rows, start) for alpha in alphas]
-
-
-def _merged(a: list[WeightState], b: list[WeightState]) -> list[WeightState]:
-    return [diagnostics.merge(one, other) for one, other in zip(a, b, strict=True)]
+def _merged(a: Pass, b: Pass) -> Pass:
+    states = [diagnostics.merge(one, other) for one, other in zip(a.states, b.states, strict=True)]
+    return Pass(states, blocks.concatenate([a.stats, b.stats]))
 
 
 def _plain(figures: Diagnostics) -> dict[str, Any]:

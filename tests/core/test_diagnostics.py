@@ -1,5 +1,6 @@
 """core/diagnostics.py: figures against direct formulas, and merged = whole."""
 
+import tracemalloc
 from functools import reduce
 
 import numpy as np
@@ -10,7 +11,7 @@ from scipy import stats
 from scipy.special import logsumexp, softmax
 
 from lfiw_ray.core import pareto
-from lfiw_ray.core.diagnostics import diagnose, finish, merge, of
+from lfiw_ray.core.diagnostics import diagnose, empty, extend, finish, merge, of
 from lfiw_ray.errors import NonFiniteError
 
 LOG_W = 1.5 * np.random.default_rng(3).standard_normal(4001)
@@ -56,6 +57,33 @@ def test_merge_is_associative_and_commutative(a, b, c):
         np.testing.assert_allclose(got.sum_w_log_w, whole.sum_w_log_w, rtol=1e-9, atol=1e-12)
 
 
+@settings(max_examples=50)
+@given(data=st.data(), dtype=st.sampled_from([np.float32, np.float64]), ties=st.booleans())
+def test_any_cut_in_any_order_is_the_whole(data, dtype, ties):
+    log_w = (np.round(LOG_W) if ties else LOG_W).astype(dtype)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(log_w)), max_size=6)))
+    parts = data.draw(st.permutations(np.split(log_w, cuts)))
+    whole = of(log_w, len(log_w))
+    merged = reduce(merge, [of(part, len(log_w)) for part in parts])
+    extended = reduce(extend, parts, empty(len(log_w)))
+    for got in (merged, extended):
+        assert (got.rows_seen, got.peak) == (whole.rows_seen, whole.peak)
+        assert np.array_equal(got.top, whole.top)
+        assert np.array_equal(got.histogram.counts, whole.histogram.counts)
+        np.testing.assert_allclose(got.histogram.mass, whole.histogram.mass, rtol=1e-12)
+        np.testing.assert_allclose(got[3:6], whole[3:6], rtol=1e-12)
+        assert finish(got).k_hat == finish(whole).k_hat
+
+
+def test_more_rows_than_one_chunk():
+    log_w = np.tile(LOG_W, 20).astype(np.float32)  # 80,020 rows: three chunks
+    got, w = diagnose(log_w), np.exp(log_w.astype(np.float64))
+    assert got.mean_w == pytest.approx(w.mean(), rel=1e-12)
+    assert got.ess == pytest.approx(w.sum() ** 2 / (w**2).sum(), rel=1e-12)
+    assert got.entropy_nats == pytest.approx(stats.entropy(w), rel=1e-12)
+    assert np.array_equal(of(log_w, len(log_w)).top, np.sort(log_w)[::-1][: pareto.tail_rows(80_020) + 1])
+
+
 def test_equal_weights():
     got = diagnose(np.full(1000, 1000.0))
     assert got.ess == got.n == 1000
@@ -81,9 +109,22 @@ def test_one_row():
     assert (got.n, got.ess, got.mean_w_se, got.max_share) == (1, 1, np.inf, 1)
 
 
+def test_large_weights_that_come_late_are_kept():
+    """Dense values in random order: a bar that is a little too high would lose some."""
+    log_w = np.random.default_rng(0).permutation(np.linspace(0, 1, 200_000))
+    top = np.sort(log_w)[::-1][: pareto.tail_rows(200_000) + 1]
+    assert np.array_equal(of(log_w, 200_000).top, top)
+    assert np.array_equal(reduce(extend, np.split(log_w, 40), empty(200_000)).top, top)
+
+
 def test_memory_is_bounded():
-    state = of(np.zeros(100_000), 100_000)
-    assert len(state.top) == pareto.tail_rows(100_000) + 1 == 949
+    log_w = np.random.default_rng(0).standard_normal(1_000_000, np.float32)
+    tracemalloc.start()
+    state = of(log_w, len(log_w))
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak_bytes < 3e6  # a float64 copy of the weights alone is 8e6
+    assert len(state.top) == pareto.tail_rows(1_000_000) + 1 == 3_001
 
 
 def test_refusals():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lfiw_ray.core.diagnostics import diagnose
-from lfiw_ray.core.gate import choose_alpha, gate
+from lfiw_ray.core.gate import choose_alpha, gate, k_hat_limit
 from lfiw_ray.core.weights import flatten
 from lfiw_ray.errors import NonFiniteError
 
@@ -28,6 +28,24 @@ def test_bad_weights_fail_twice_and_say_what_helps():
 @pytest.mark.parametrize(("min_ess", "max_k_hat", "passed"), [(5000, 9, False), (10, -9, False), (10, 9, True)])
 def test_each_alarm_alone(min_ess, max_k_hat, passed):
     assert gate(diagnose(MILD), min_ess, max_k_hat).passed == passed
+
+
+@pytest.mark.parametrize(
+    ("num_rows", "limit"), [(100, 0.5), (1_000, 2 / 3), (2_154, 0.69999), (2_155, 0.7), (10**10, 0.7)]
+)
+def test_few_rows_lower_the_limit_of_the_tail(num_rows, limit):
+    assert k_hat_limit(num_rows) == pytest.approx(limit, abs=1e-5)
+    assert k_hat_limit(num_rows, 0.3) == 0.3
+
+
+def test_one_or_two_rows_have_no_tail_that_passes():
+    assert k_hat_limit(1) == k_hat_limit(2) < 0
+
+
+def test_a_tail_that_many_rows_bear_fails_on_few():
+    few, many = (diagnose(np.zeros(n))._replace(k_hat=0.6) for n in (100, 10_000))
+    assert gate(many, 1).passed
+    assert "k_hat is 0.60, above 0.50" in gate(few, 1).reasons[0]
 
 
 def test_equal_weights_pass_and_a_tail_that_cannot_be_told_fails():

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from lfiw_ray.config import PipelineConfig
-from lfiw_ray.core import diagnostics
+from lfiw_ray.core import blocks, diagnostics, forms
 from lfiw_ray.core.calibration import Calibration
 from lfiw_ray.core.digest import digest
-from lfiw_ray.engine.diagnose import diagnose
-from lfiw_ray.engine.fit_classifier import CALIBRATION, TUNING
+from lfiw_ray.engine.committee import CALIBRATION, TUNING
+from lfiw_ray.engine.diagnose import diagnose, form_of, kept_blocks
 from lfiw_ray.engine.plans import stage_plans
 from lfiw_ray.engine.run import FitRows, Run
 from lfiw_ray.store import shards, stages
@@ -28,13 +28,15 @@ NAIVE_LOG_W = RNG.normal(-8.0, 4.0, POOL).astype(np.float32)
 TUNING_LOGITS = np.random.default_rng(8).normal(-1.0, 1.4, 4096)
 
 
-def a_run(folder: Path, alpha: float | str, naive: bool, tuning: np.ndarray = TUNING_LOGITS) -> Run:
+def a_run(
+    folder: Path, alpha: float | str, naive: bool, tuning: np.ndarray = TUNING_LOGITS, **weights: float | str
+) -> Run:
     """A run whose classifier and weights are finished."""
     config = PipelineConfig.model_validate(
         {
             "run": str(folder),
             "generate": {"num_samples": POOL, "rows_per_shard": 8192},
-            "weights": {"alpha": alpha},
+            "weights": {"alpha": alpha, **weights},
             "resample": {"k": 2000},
             "evaluate": {"naive": naive},
         }
@@ -93,3 +95,20 @@ def test_weights_flattened_to_nothing_do_not_pass(tmp_path: Path) -> None:
     verdict = diagnose(a_run(tmp_path, 0.0, naive=False))["verdict"]
     assert not verdict["passed"]
     assert "nothing is corrected" in verdict["reasons"][0]
+
+
+@pytest.mark.parametrize("weights", [{}, {"beta": 0.3}, {"tail": "truncate"}, {"tail": "psis", "beta": 0.1}])
+def test_the_form_of_the_weights_is_resolved_from_the_whole_pool_and_kept(
+    tmp_path: Path, weights: dict[str, Any]
+) -> None:
+    """Figures are of the weights as used, k_hat of those before clip and tail; block sums are of the same form."""
+    run = a_run(tmp_path, 0.9, naive=False, **weights)
+    found = diagnose(run)["chosen"]
+    used = forms.transform(LOG_W, 0.9, weights.get("beta", 0.0), weights.get("tail", "none"))
+    whole = diagnostics.diagnose(used)
+    for name in ("mean_w", "ess", "max_share"):
+        assert found[name] == pytest.approx(getattr(whole, name), rel=1e-9)
+    assert found["k_hat"] == pytest.approx(diagnostics.diagnose(0.9 * LOG_W.astype(float)).k_hat, rel=1e-9)
+    assert np.array_equal(form_of(run).apply(LOG_W), used)
+    for kept, sums in zip(kept_blocks(run)[1:], blocks.block_stats(used, 0)[1:], strict=True):
+        assert np.array_equal(kept, sums)
