@@ -5,7 +5,7 @@ Needs finished samples/, weights/ and diagnostics/ (jobs/score.py, jobs/resample
 
 from job import main
 
-from lfiw_ray.engine.diagnose import diagnose
+from lfiw_ray.engine.diagnose import diagnose, form_of
 from lfiw_ray.engine.evaluate import evaluate
 from lfiw_ray.engine.fit_domain import fit_domain
 from lfiw_ray.engine.run import Real, Run
@@ -15,7 +15,8 @@ def work(run: Run, real: Real) -> list[str]:
     """Evaluate; returns FID of every arm in every feature space."""
     if "domain" in run.config.evaluate.extractors:
         fit_domain(run, real)
-    found = evaluate(run, real, diagnose(run)["alpha"]["alpha"])
+    diagnose(run)
+    found = evaluate(run, real, form_of(run))
     return [
         f"{space:10s} {arm:16s} FID {figures['fid']['mean']:9.3f} +- {figures['fid']['se']:.3f}"
         for space, body in found["extractors"].items()

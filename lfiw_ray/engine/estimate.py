@@ -12,9 +12,13 @@ import numpy as np
 import torch
 
 from lfiw_ray.config import TrainConfig
+from lfiw_ray.engine.committee import parts_of
 from lfiw_ray.engine.run import Run
 from lfiw_ray.engine.score import score
+from lfiw_ray.models import domain, extractors, inception, random_features
 from lfiw_ray.models.classifier import Classifier
+from lfiw_ray.models.domain import DomainNet
+from lfiw_ray.models.extractors import Extractor
 from lfiw_ray.models.noise import BatchNoise
 from lfiw_ray.models.registry import build, generator_description
 from lfiw_ray.store import runs, shards
@@ -22,6 +26,7 @@ from lfiw_ray.store.folder import Folder
 
 _PARQUET_OVERHEAD = 1.02  # of images that cannot be compressed; real ones are smaller
 _MOMENT_S = 0.5
+_CLASSES = 10  # assumed of the data
 
 
 def describe(run: Run) -> list[str]:
@@ -29,11 +34,11 @@ def describe(run: Run) -> list[str]:
     config = run.config
     runs.open_run(Folder(run.url), config.planned(), run.plans, {}, dry=True)
     lines = [f"run folder   {run.url}"]
-    lines += [f"plan         {stage:12s} {plan}" for stage, plan in run.plans.items()]
+    lines += [f"plan         {stage:20s} {plan}" for stage, plan in run.plans.items()]
     todo = {name: len(shards.pending(run.table(name))) for name in run.tables}
     for name, count in todo.items():
         layout = run.table(name).layout
-        lines.append(f"would run    {name:12s} {count} of {layout.num_shards} shards, {layout.num_rows:,} rows in all")
+        lines.append(f"would run    {name:20s} {count} of {layout.num_shards} shards, {layout.num_rows:,} rows in all")
     return [*lines, _storage(run), *_times(run)]
 
 
@@ -41,11 +46,23 @@ def _storage(run: Run) -> str:
     config, image_bytes = run.config, math.prod(run.image_shape)
     samples = config.generate.num_samples * (image_bytes + 8) * _PARQUET_OVERHEAD
     weights = config.generate.num_samples * 16 * _PARQUET_OVERHEAD
-    resampled = len(config.resample.schemes) * config.resample.k * (image_bytes + 24) * _PARQUET_OVERHEAD
+    selected = len(config.resample.schemes) * config.resample.k + sum(one.k for one in config.resample.more)
+    resampled = selected * (image_bytes + 24) * _PARQUET_OVERHEAD
+    features = (
+        config.generate.num_samples * (8 + 4 * _floats_a_row(run)) * _PARQUET_OVERHEAD if run.reads_features else 0
+    )
     return (
         f"storage      at most {samples / 1e6:,.0f} MB samples, {weights / 1e6:,.0f} MB weights, "
-        f"{resampled / 1e6:,.0f} MB resampled"
+        f"{resampled / 1e6:,.0f} MB resampled" + (f"; about {features / 1e6:,.0f} MB features" if features else "")
     )
+
+
+def _floats_a_row(run: Run) -> int:
+    """Numbers that the classifier's extractor keeps of a row: features, and probabilities where it knows classes."""
+    extractor = run.config.classifier.extractor
+    if extractor == "inception":
+        return inception.NUM_FEATURES + inception.NUM_CLASSES
+    return domain.NUM_FEATURES + _CLASSES if extractor == "domain" else random_features.NUM_FEATURES
 
 
 def _times(run: Run) -> list[str]:
@@ -59,15 +76,46 @@ def _times(run: Run) -> list[str]:
     ids, size = np.arange(config.generate.batch_size, dtype=np.int64), config.generate.batch_size
     rate = size / _seconds(lambda: generator.eval().sample(ids, 0, "estimate"))  # type: ignore[operator]
     lines.append(_rate("generate", rate, config.generate.num_samples, config.generate.pool.max_actors))
-    if config.classifier.input == "features":
-        return [*lines, "time         scoring on frozen features is not estimated"]
-    classifier = Classifier(config.classifier, run.image_shape)
-    lines.append(_training("classifier", classifier, config.classifier.train, run, 2 * run.num_classifier_rows))
+    if run.reads_features and config.classifier.extractor == "inception":
+        return [*lines, "time         extracting by Inception, and a classifier of its features, are not estimated"]
+    return [*lines, *_classifier_times(run)]
+
+
+def _classifier_times(run: Run) -> list[str]:
+    """Estimates for extracting, for training every classifier, and for scoring."""
+    config, lines = run.config, []
+    extractor = _untrained_extractor(run) if run.reads_features else None
     torch.set_num_threads(config.score.pool.num_threads)
-    x = np.zeros((config.score.batch_size, *run.image_shape), np.uint8)
-    ids = np.arange(len(x), dtype=np.int64)
-    rate = len(x) / _seconds(lambda: score(classifier.eval(), x, ids, 0, len(x)))
+    if extractor is not None:
+        x = np.zeros((extractor.batch_size, *run.image_shape), np.uint8)
+        rate = len(x) / _seconds(lambda: extractor.extract(x))
+        lines.append(_rate("extract", rate, config.generate.num_samples, config.score.pool.max_actors))
+    classifier = Classifier(config.classifier, run.image_shape, extractor.num_features if extractor else None)
+    count = len(parts_of(config.classifier))
+    name = "classifier" if count == 1 else f"{count} classifiers"
+    lines.append(_training(name, classifier, config.classifier.train, run, 2 * run.num_classifier_rows, count))
+    torch.set_num_threads(config.score.pool.num_threads)
+    inputs = tuple(a.numpy() for a in _empty_inputs(classifier, config.score.batch_size))
+    ids = np.arange(len(inputs[0]), dtype=np.int64)
+    rate = len(ids) / _seconds(lambda: score(classifier.eval(), inputs, ids, 0, len(ids))) / config.classifier.members
     return [*lines, _rate("score", rate, config.generate.num_samples, config.score.pool.max_actors)]
+
+
+def _untrained_extractor(run: Run) -> Extractor:
+    """One of the size of the classifier's."""
+    if run.config.classifier.extractor == "random":
+        return extractors.random(run.image_shape)
+    return extractors.domain(DomainNet(run.image_shape, num_classes=_CLASSES))
+
+
+def _empty_inputs(model: Classifier, num_rows: int) -> tuple[torch.Tensor, ...]:
+    """What the classifier sees, for rows of zeros."""
+    found = []
+    for name in model.inputs:
+        first = model.head[0] if name == "features" else None
+        shape = (first.in_features,) if isinstance(first, torch.nn.Linear) else model.image_shape
+        found.append(torch.zeros((num_rows, *shape), dtype=torch.float32 if name == "features" else torch.uint8))
+    return tuple(found)
 
 
 def _generator_rows(run: Run) -> int:
@@ -75,15 +123,20 @@ def _generator_rows(run: Run) -> int:
     return round(run.num_classifier_rows * fractions.generator_fraction / fractions.classifier_fraction)
 
 
-def _training(name: str, model: torch.nn.Module, config: TrainConfig, run: Run, num_rows: int) -> str:
+def _training(name: str, model: torch.nn.Module, config: TrainConfig, run: Run, num_rows: int, count: int = 1) -> str:
+    """The line of `count` trainings one after the other."""
     torch.set_num_threads(config.num_threads)
-    x = torch.zeros((config.batch_size, *run.image_shape), dtype=torch.uint8)
-    batch, noise = (x, torch.zeros(len(x))), BatchNoise(0, 0, 0, len(x), len(x))
+    if isinstance(model, Classifier):
+        inputs = _empty_inputs(model, config.batch_size)
+    else:
+        inputs = (torch.zeros((config.batch_size, *run.image_shape), dtype=torch.uint8),)
+    size = config.batch_size
+    batch, noise = (*inputs, torch.arange(size).remainder(2).float()), BatchNoise(0, 0, 0, size, size)
 
     def step() -> None:
         model.train().loss(batch, noise)[0].backward()  # type: ignore[operator]
 
-    steps = config.epochs * (num_rows // config.batch_size)
+    steps = count * config.epochs * (num_rows // size)
     seconds = steps * _seconds(step) / max(config.num_workers, 1)
     return (
         f"time         {name:12s} about {seconds:,.0f} s for at most {steps:,} steps on {config.num_workers} worker(s)"

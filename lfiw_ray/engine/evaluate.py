@@ -6,21 +6,21 @@ same in all of them.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import ray
 
 from lfiw_ray.core import class_histogram, frechet, inception_score, kernel_distance, manifold, moments
-from lfiw_ray.engine.arms import ARMS, Rows, choose_rows
+from lfiw_ray.core.forms import Form
+from lfiw_ray.engine import features
+from lfiw_ray.engine.arms import ARMS, Arm, Rows, arms_of, choose_rows
 from lfiw_ray.engine.cluster import unwrapped
-from lfiw_ray.engine.models import load_model
 from lfiw_ray.engine.read import gather_images, read_log_w
 from lfiw_ray.engine.run import Real, Run
-from lfiw_ray.models import extractors
-from lfiw_ray.models.domain import DomainNet
-from lfiw_ray.models.extractors import Extracted, Extractor
+from lfiw_ray.models.extractors import Extracted
 from lfiw_ray.store import stages
 
 NAME = "results.json"
@@ -34,7 +34,7 @@ class Reference(NamedTuple):
     others: Extracted
 
 
-def evaluate(run: Run, real: Real, alpha: float) -> dict[str, Any]:
+def evaluate(run: Run, real: Real, form: Form) -> dict[str, Any]:
     """Evaluate, unless it is done; returns the contents of results.json."""
     folder, plan, config = run.folder("evaluation"), run.plans["evaluation"], run.config.evaluate
     if (done := stages.finished(folder, plan)) is not None:
@@ -47,7 +47,7 @@ def evaluate(run: Run, real: Real, alpha: float) -> dict[str, Any]:
             name: _embed_real.options(**options).remote(run, name, *images) for name in config.extractors
         }
         repeats = [
-            _repeat.options(**options).remote(run, alpha, repeat, list(references), *references.values())
+            _repeat.options(**options).remote(run, form, repeat, list(references), *references.values())
             for repeat in range(config.num_repeats)
         ]
         measured = [ray.get(repeat) for repeat in repeats]
@@ -59,7 +59,7 @@ def evaluate(run: Run, real: Real, alpha: float) -> dict[str, Any]:
         "num_repeats": config.num_repeats,
         "num_reference_rows": run.num_evaluation_rows,
         "pool_rows": _pool_rows(run),
-        "arms": {name: {**arm._asdict(), "alpha": _alpha_of(name, alpha)} for name, arm in ARMS.items()},
+        "arms": _about(arms_of(config.rivals), form.alpha),
         "extractors": spaces,
         "improvement": {name: improvement(space["arms"]) for name, space in spaces.items()},
         "class_histograms": _class_histograms(spaces),
@@ -67,36 +67,25 @@ def evaluate(run: Run, real: Real, alpha: float) -> dict[str, Any]:
     return stages.finish(folder, plan, {NAME: json.dumps(body, indent=1, allow_nan=False).encode()}, body)
 
 
-def build_extractor(run: Run, name: str) -> Extractor:
-    """An extractor of the configuration, on this worker's device."""
-    if name == "domain":
-        net = load_model(run.folder("domain").url)
-        assert isinstance(net, DomainNet)
-        return extractors.domain(net, run.device)
-    if name == "random":
-        return extractors.random(run.image_shape, run.device)
-    return extractors.inception(run.config.evaluate.inception_weights, run.device)
-
-
 @ray.remote
 def _embed_real(run: Run, name: str, evaluation: np.ndarray, others: np.ndarray) -> Reference:
-    extractor = build_extractor(run, name)
+    extractor = features.build_extractor(run, name)
     return Reference(extractor.describe(), extractor.extract(evaluation), extractor.extract(others))
 
 
 @ray.remote
-def _repeat(run: Run, alpha: float, repeat: int, names: list[str], *references: Reference) -> dict[str, Any]:
+def _repeat(run: Run, form: Form, repeat: int, names: list[str], *references: Reference) -> dict[str, Any]:
     """All arms of one pool in all spaces: {space: {arm: {metric: value}}}."""
     size, n = _pool_rows(run), run.evaluation_rows
     start = repeat * size
     log_w = read_log_w(run.table("weights"), start, start + size)
     naive_log_w = read_log_w(run.naive_table, start, start + size)
-    arms = choose_rows(log_w, naive_log_w, start, n, alpha, run.config.seed)
+    arms = choose_rows(log_w, naive_log_w, start, n, form.apply, run.config.seed, run.config.evaluate.rivals)
     wanted = np.unique(np.concatenate([rows.sample_ids for rows in arms.values()]))
-    x = gather_images(run.table("samples"), wanted)
+    images = cache(partial(gather_images, run.table("samples"), wanted))
     out = {}
     for name, reference in zip(names, references, strict=True):
-        embedded = build_extractor(run, name).extract(x)
+        embedded = embed_pool(run, name, reference.description, wanted, images)
         support = manifold.support(reference.evaluation.features, run.config.evaluate.num_neighbours)
         out[name] = {
             arm: measure(reference.evaluation, support, *_rows_of(embedded, wanted, rows)) for arm, rows in arms.items()
@@ -104,6 +93,15 @@ def _repeat(run: Run, alpha: float, repeat: int, names: list[str], *references: 
         for arm, rows in arms.items():
             out[name][arm]["distinct"] = float(len(np.unique(rows.sample_ids)))
     return out
+
+
+def embed_pool(
+    run: Run, name: str, description: Mapping[str, Any], sample_ids: np.ndarray, images: Callable[[], np.ndarray]
+) -> Extracted:
+    """Rows of the pool in a feature space: read where the classifier's table is of the same extractor."""
+    if features.pool_has(run, description):
+        return features.gather_features(run.table("features/samples"), sample_ids)
+    return features.build_extractor(run, name).extract(images())
 
 
 def _rows_of(embedded: Extracted, wanted: np.ndarray, rows: Rows) -> tuple[Extracted, np.ndarray | None]:
@@ -141,8 +139,8 @@ def _space(reference: Reference, repeats: list[Any], run: Run) -> dict[str, Any]
         "weights_sha256": description["weights_sha256"],
         "inception_score_note": description["no_probabilities"],
         "real": {"num_rows": len(reference.others.features), **floor},
-        "arms": {arm: _over_repeats([r[arm] for r in repeats]) for arm in ARMS},
-        "arm_order": list(ARMS),
+        "arms": {arm: _over_repeats([r[arm] for r in repeats]) for arm in repeats[0]},
+        "arm_order": list(repeats[0]),
     }
 
 
@@ -184,7 +182,12 @@ def _pool_rows(run: Run) -> int:
     return run.config.generate.num_samples // run.config.evaluate.num_repeats
 
 
+def _about(arms: Mapping[str, Arm], alpha: float) -> dict[str, Any]:
+    """What each arm is, for readers."""
+    return {name: {**arm._asdict(), "alpha": _alpha_of(name, alpha)} for name, arm in arms.items()}
+
+
 def _alpha_of(name: str, alpha: float) -> float | None:
-    if name == "raw":
+    if name in ("raw", "uniform"):
         return None
     return 1.0 if ARMS[name].naive else alpha

@@ -1,36 +1,66 @@
-"""Stages: fill `fit_samples/`, and stream the pool through generate and score.
+"""Stages: fill `fit_samples/`, and stream the pool through generate, extract and score.
 
-Both pools of actors work at once: a shard is scored as soon as it is committed.
+All pools of actors work at once: a shard is extracted and scored as soon as it is committed.
 """
 
 from functools import partial
 
-from lfiw_ray.engine.fit_classifier import calibration_of
+from lfiw_ray.engine.committee import committee_of
+from lfiw_ray.engine.features import ExtractWorker, classifier_extractor, description, extract_real
 from lfiw_ray.engine.generate import GenerateWorker
 from lfiw_ray.engine.pool import Step, run_shards
-from lfiw_ray.engine.run import Run
+from lfiw_ray.engine.run import Real, Run
 from lfiw_ray.engine.score import ScoreWorker
 from lfiw_ray.store.shards import pending
 
 
 def fill_fit_samples(run: Run) -> dict[str, float]:
-    """Generate the rows that the classifier is trained, calibrated and tuned on."""
-    return run_shards("fit_samples", pending(run.table("fit_samples")), [_generate(run, "fit_samples")])
+    """Generate the rows outside the pool, on which classifiers are trained, calibrated and tuned."""
+    return _fill(run, "fit_samples", ("fit_samples",), [_generate(run, "fit_samples")])
 
 
 def fill_samples(run: Run) -> dict[str, float]:
     """Generate the pool, without scoring it."""
-    return run_shards("samples", pending(run.table("samples")), [_generate(run, "samples")])
+    return _fill(run, "samples", ("samples",), [_generate(run, "samples")])
+
+
+def needs_training_rows(run: Run) -> bool:
+    """Whether `fit_samples/` and the real images are not all that the classifier learns from."""
+    return run.reads_features or run.config.classifier.folds > 0
+
+
+def fill_training_rows(run: Run, real: Real) -> dict[str, float]:
+    """What else the classifier learns from: features of real and generated rows; with cross-fitting the pool.
+
+    Needs the extractor, and `fit_samples/`.
+    """
+    totals: dict[str, float] = {}
+    if run.reads_features:
+        extract_real(run, real)
+        totals = _fill(run, "features of fit_samples", ("features/fit_samples",), [_extract(run, "fit_samples")])
+    if not run.config.classifier.folds:
+        return totals
+    steps = _pool_steps(run)
+    tables = ("samples", "features/samples")[: len(steps)]
+    return totals | _fill(run, "samples", tables, steps)
 
 
 def fill_pool(run: Run) -> dict[str, float]:
-    """Generate and score the pool; shards that are generated already are only scored."""
-    steps = [_generate(run, "samples"), _score(run, "score", "classifier", "weights")]
+    """Generate and score the pool; shards that are generated or extracted already are only scored."""
+    steps = [*_pool_steps(run), _score(run, "score", "classifier", "weights")]
     if run.config.evaluate.naive:
         steps.append(_score(run, "naive", "naive_classifier", "naive_weights"))
-    tables = [run.table(name) for name in run.tables if name != "fit_samples"]
-    todo = sorted({shard for table in tables for shard in pending(table)})
-    return run_shards("samples and weights", todo, steps)
+    return _fill(run, "samples and weights", run.pool_tables, steps)
+
+
+def _fill(run: Run, what: str, tables: tuple[str, ...], steps: list[Step]) -> dict[str, float]:
+    """Do the steps for every shard that some of the tables lack."""
+    todo = sorted({shard for name in tables for shard in pending(run.table(name))})
+    return run_shards(what, todo, steps)
+
+
+def _pool_steps(run: Run) -> list[Step]:
+    return [_generate(run, "samples"), *([_extract(run, "samples")] if run.reads_features else [])]
 
 
 def _generate(run: Run, stage: str) -> Step:
@@ -47,17 +77,22 @@ def _generate(run: Run, stage: str) -> Step:
     return Step("generate", worker, config.pool, run.config.num_gpus)
 
 
+def _extract(run: Run, table: str) -> Step:
+    sha256 = description(run)["weights_sha256"]
+    features = run.table(f"features/{table}")
+    worker = partial(ExtractWorker, classifier_extractor(run), sha256, run.table(table), features)
+    return Step("extract", worker, run.config.score.pool, run.config.num_gpus)
+
+
 def _score(run: Run, name: str, classifier: str, weights: str) -> Step:
     config = run.config.score
-    calibration, log_prior_odds = calibration_of(run, classifier)
+    reads = run.classifier_config(classifier).input != "pixels"
     worker = partial(
         ScoreWorker,
-        run.folder(classifier).url,
-        calibration,
-        log_prior_odds,
+        committee_of(run, classifier),
         run.table("samples"),
+        run.table("features/samples") if reads else None,
         run.table(weights),
-        run.config.seed,
         config.batch_size,
         run.device,
     )

@@ -1,8 +1,9 @@
 """The plan of each stage: a hash of the fields that decide what it computes, and of the plans before it."""
 
+from collections.abc import Callable
 from typing import Any
 
-from lfiw_ray.config import PipelineConfig
+from lfiw_ray.config import ClassifierConfig, PipelineConfig
 from lfiw_ray.core.digest import digest
 
 FORMAT = 1  # raised when the meaning of what is stored changes
@@ -25,14 +26,16 @@ def stage_plans(config: PipelineConfig, fingerprint: str) -> dict[str, str]:
 
     plan("generator", common=common, generator=fields["generator"])
     plan("domain", common=common, epochs=fields["evaluate"]["extractor_epochs"])
-    plan("fit_samples", "generator", cut=cut, tuning=fields["weights"]["num_tuning_rows"])
-    domain = ["domain"] if config.classifier.input == "features" else []
-    plan("classifier", "fit_samples", *domain, classifier=fields["classifier"], score=fields["score"])
+    tuning = {"tuning": fields["weights"]["num_tuning_rows"]}
+    plan("fit_samples", "generator", cut=cut, **tuning, **({} if trains_outside(config) else {"rows": "tuning"}))
     plan("samples", "generator", generate=fields["generate"])
-    plan("weights", "samples", "classifier", score=fields["score"])
+    fit, pool = _features(config, common, plan)
+    trained_on = ["fit_samples", *fit, *(["samples", *pool] if config.classifier.folds else [])]
+    plan("classifier", *trained_on, classifier=_classifier(config.classifier), score=fields["score"])
+    plan("weights", "samples", *pool, "classifier", score=fields["score"])
     naive = ["naive_weights"] if config.evaluate.naive else []
     if naive:
-        own = config.classifier.on_clean_pixels().planned()
+        own = _classifier(config.classifier.on_clean_pixels())
         plan("naive_classifier", "fit_samples", classifier=own, score=fields["score"])
         plan("naive_weights", "samples", "naive_classifier", score=fields["score"])
     plan("diagnostics", "weights", *naive, weights=fields["weights"], k=fields["resample"]["k"])  # the gate asks for k
@@ -41,3 +44,26 @@ def stage_plans(config: PipelineConfig, fingerprint: str) -> dict[str, str]:
     plan("evaluation", "diagnostics", "domain", evaluate=fields["evaluate"])
     plan("downstream", "resampled", downstream=fields["downstream"])
     return plans
+
+
+def trains_outside(config: PipelineConfig) -> bool:
+    """Whether a classifier is trained on samples outside the pool; with cross-fitting only the naive one is."""
+    return config.classifier.folds == 0 or config.evaluate.naive
+
+
+def _features(config: PipelineConfig, common: dict[str, Any], plan: Callable[..., None]) -> tuple[list[str], list[str]]:
+    """Plan the tables of frozen features, where there are any; names of those of fit_samples and of the pool."""
+    if config.classifier.input == "pixels":
+        return [], []
+    extractor = config.classifier.extractor
+    before = ["domain"] if extractor == "domain" else []
+    plan("features/real", *before, common=common, extractor=extractor)
+    for table in ("fit_samples", "samples"):
+        plan(f"features/{table}", table, "features/real")
+    return ["features/real", "features/fit_samples"], ["features/samples"]
+
+
+def _classifier(config: ClassifierConfig) -> dict[str, Any]:
+    """The *what* fields, without the extractor where it is not used."""
+    unused = {"extractor"} if config.input == "pixels" else set()
+    return {name: value for name, value in config.planned().items() if name not in unused}

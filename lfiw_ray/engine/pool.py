@@ -132,13 +132,17 @@ def _raise_failure(failure: str) -> None:
 
 def _check_room(steps: Sequence[Step]) -> None:
     """Pools that do not fit the cluster side by side may wait for each other for ever."""
-    wanted, found = sum(step.pool.min_actors * step.pool.cpus_per_actor for step in steps), capacity("CPU")
-    if wanted > found:
-        names = ", ".join(step.name for step in steps)
-        raise ConfigError(
-            f"pool: the smallest pools of {names} take {wanted:g} CPUs, the cluster has {found:g}; "
-            "use fewer min_actors or less cpus_per_actor"
-        )
+    names = ", ".join(step.name for step in steps)
+    for kind, wanted, field in (
+        ("CPU", sum(step.pool.min_actors * step.pool.cpus_per_actor for step in steps), "cpus_per_actor"),
+        ("GPU", sum(step.pool.min_actors * step.num_gpus for step in steps), "num_gpus"),
+    ):
+        found = capacity(kind)
+        if wanted > found:
+            raise ConfigError(
+                f"pool: the smallest pools of {names} take {wanted:g} {kind}s, the cluster has {found:g}; "
+                f"use fewer min_actors or less {field}"
+            )
 
 
 def _strategy(pool: PoolConfig) -> ray.data.ActorPoolStrategy:

@@ -2,14 +2,17 @@
 
 from collections.abc import Iterator
 
+from lfiw_ray.engine.committee import part_folder, part_name, parts_of
 from lfiw_ray.engine.gather import resampled_table
 from lfiw_ray.engine.run import Run
 from lfiw_ray.store import shards, stages
+from lfiw_ray.store.folder import Folder
 from lfiw_ray.store.shards import Table
 
 STAGES = (
     "generator",
     "domain",
+    "features/real",
     "classifier",
     "naive_classifier",
     "diagnostics",
@@ -33,12 +36,25 @@ def repair(run: Run) -> list[str]:
         if found:
             stages.discard(run.folder("resampled"))
         lines += found
-    for name in STAGES:
-        damage = stages.damaged(run.folder(name))
-        if damage is not None:
-            stages.discard(run.folder(name))
-            lines.append(f"{name}: {damage}")
+    for name in (*STAGES, *(f"studies/{study}" for study in run.config.studies.names)):
+        lines += _unfinished(run.folder(name), name)
+    for stage in ("classifier", "naive_classifier"):
+        config = run.classifier_config(stage)
+        for part in parts_of(config):
+            found = _unfinished(part_folder(run, stage, part), f"{stage}/{part_name(config, part)}")
+            if found:
+                stages.discard(run.folder(stage))
+            lines += found
     return lines
+
+
+def _unfinished(folder: Folder, name: str) -> list[str]:
+    """Make a damaged stage unfinished again; a line for it."""
+    damage = stages.damaged(folder)
+    if damage is None:
+        return []
+    stages.discard(folder)
+    return [f"{name}: {damage}"]
 
 
 def _discarded(name: str, table: Table) -> list[str]:

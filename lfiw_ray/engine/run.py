@@ -6,26 +6,25 @@ import numpy as np
 import ray
 
 from lfiw_ray.config import ClassifierConfig, PipelineConfig
+from lfiw_ray.core.folds import FOLD_BLOCK
 from lfiw_ray.data.image_data import ImageData, fingerprint
 from lfiw_ray.data.load import load
 from lfiw_ray.data.splits import Splits, split
-from lfiw_ray.engine.plans import stage_plans
+from lfiw_ray.engine.plans import stage_plans, trains_outside
 from lfiw_ray.errors import ConfigError
 from lfiw_ray.store.folder import Folder
 from lfiw_ray.store.shards import Layout, Table
 
 
 class FitRows(NamedTuple):
-    """How the generated rows outside the pool are used, by sample id: train, then held out, then tuning."""
+    """How many generated rows are used: to train a classifier, held out from it, and to choose alpha.
+
+    They lie outside the pool, by sample id in this order; with cross-fitting the first two come from the pool.
+    """
 
     train: int
     held_out: int
     tuning: int
-
-    @property
-    def total(self) -> int:
-        """All of them."""
-        return self.train + self.held_out + self.tuning
 
 
 class Run(NamedTuple):
@@ -44,14 +43,33 @@ class Run(NamedTuple):
         return Folder(self.url).child(stage)
 
     def table(self, stage: str) -> Table:
-        """A sharded table: fit_samples, samples, weights or naive_weights."""
-        rows = self.fit_rows.total if stage == "fit_samples" else self.config.generate.num_samples
+        """A sharded table: one of `tables`."""
+        outside = stage.endswith("fit_samples")
+        rows = self.first_tuning_row + self.fit_rows.tuning if outside else self.config.generate.num_samples
         return Table(self.folder(stage).url, self.plans[stage], Layout(rows, self.config.generate.rows_per_shard))
+
+    @property
+    def first_tuning_row(self) -> int:
+        """Sample id in fit_samples of the first row for choosing alpha; before it lie rows that train classifiers."""
+        outside = trains_outside(self.config)
+        return self.fit_rows.train + self.fit_rows.held_out if outside else 0
 
     @property
     def tables(self) -> tuple[str, ...]:
         """Names of the sharded tables of this run."""
-        return ("fit_samples", "samples", "weights", *(("naive_weights",) if self.config.evaluate.naive else ()))
+        outside = ("fit_samples", "features/fit_samples") if self.reads_features else ("fit_samples",)
+        return (*outside, *self.pool_tables)
+
+    @property
+    def pool_tables(self) -> tuple[str, ...]:
+        """Names of the tables with a row for each sample of the pool."""
+        features = ("features/samples",) if self.reads_features else ()
+        return ("samples", *features, "weights", *(("naive_weights",) if self.config.evaluate.naive else ()))
+
+    @property
+    def reads_features(self) -> bool:
+        """Whether the classifier sees frozen features, which are then kept as tables."""
+        return self.config.classifier.input != "pixels"
 
     @property
     def naive_table(self) -> Table:
@@ -126,7 +144,7 @@ def _check_labels(config: PipelineConfig, data: ImageData) -> None:
         return
     for field, used in (
         ("evaluate.extractors", "domain" in config.evaluate.extractors),
-        ("classifier.input", config.classifier.input == "features"),
+        ("classifier.extractor", config.classifier.input != "pixels" and config.classifier.extractor == "domain"),
     ):
         if used:
             raise ConfigError(
@@ -136,6 +154,12 @@ def _check_labels(config: PipelineConfig, data: ImageData) -> None:
 
 def _check_pools(run: Run) -> None:
     config = run.config
+    needed = config.classifier.folds * FOLD_BLOCK
+    if config.generate.num_samples < needed:
+        raise ConfigError(
+            f"classifier.folds: {config.classifier.folds} folds of blocks of {FOLD_BLOCK} need {needed} samples, "
+            f"generate.num_samples is {config.generate.num_samples}; raise it or use fewer folds"
+        )
     pool_rows = config.generate.num_samples // config.evaluate.num_repeats
     if pool_rows < run.evaluation_rows:
         raise ConfigError(

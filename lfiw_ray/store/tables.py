@@ -7,23 +7,26 @@ carry checksums, so that a reader of single row groups notices a flipped bit.
 | table | columns |
 |---|---|
 | samples | sample_id int64, x fixed_size_binary |
+| features | sample_id int64, features float32 list of fixed size, [probabilities float32 list of fixed size] |
 | weights | sample_id int64, logit float32 (nats), log_w float32 (nats) |
 | selection | sample_id int64, key float64 (NaN where the scheme has none), multiplicity int64, weight float64 |
 | resampled | selection without key, and x |
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lfiw_ray.core.blocks import WEIGHT_BLOCK
 from lfiw_ray.errors import ShardError
 
 ROW_GROUP_ROWS = 2048
 SHAPE_KEY = b"shape"
+NUM_FEATURES_KEY = b"num_features"
 
 WEIGHTS = pa.schema([("sample_id", pa.int64()), ("logit", pa.float32()), ("log_w", pa.float32())])
 SELECTION = pa.schema(
@@ -85,15 +88,47 @@ def weights_table(sample_ids: np.ndarray, logits: np.ndarray, log_w: np.ndarray)
     )
 
 
+def features_schema(num_features: int, num_classes: int | None) -> pa.Schema:
+    """Schema of a features table; without class probabilities where `num_classes` is None."""
+    fields = [("sample_id", pa.int64()), ("features", _vectors(num_features))]
+    fields += [] if num_classes is None else [("probabilities", _vectors(num_classes))]
+    return pa.schema(fields, metadata={NUM_FEATURES_KEY: str(num_features).encode()})
+
+
+def _vectors(size: int) -> pa.DataType:
+    return pa.list_(pa.field("element", pa.float32(), nullable=False), size)
+
+
+def features_table(sample_ids: np.ndarray, features: np.ndarray, probabilities: np.ndarray | None) -> pa.Table:
+    """Features: ids (N,) int64, features (N, D) and class probabilities (N, K) or None, float32."""
+    schema = features_schema(features.shape[1], None if probabilities is None else probabilities.shape[1])
+    columns = [pa.array(sample_ids, pa.int64())]
+    for values, field in zip((features, probabilities), list(schema)[1:], strict=False):
+        assert values is not None
+        flat = pa.array(np.ascontiguousarray(values, np.float32).reshape(-1))
+        columns.append(pa.FixedSizeListArray.from_arrays(flat, type=field.type))
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def vectors_of(table: pa.Table, name: str) -> np.ndarray:
+    """(N, size) float32 of a column of lists of fixed size."""
+    column = table.column(name).combine_chunks()
+    values: np.ndarray = column.flatten().to_numpy().reshape(len(column), column.type.list_size)
+    return values
+
+
 class ParquetBuffer:
     """A Parquet file in memory, written table by table with settings that give the same bytes every time."""
 
-    def __init__(self, schema: pa.Schema):
+    def __init__(self, schema: pa.Schema, row_group_rows: int = ROW_GROUP_ROWS):
         self._sink = pa.BufferOutputStream()
+        self._row_group_rows = row_group_rows
+        floats = [field.name for field in schema if pa.types.is_floating(field.type)]
         self._writer = pq.ParquetWriter(
             self._sink,
             schema,
-            compression="lz4",
+            compression={field.name: "none" if field.name in floats else "lz4" for field in schema},  # random mantissas
+            column_encoding={"sample_id": "DELTA_BINARY_PACKED"} if "sample_id" in schema.names else None,  # increasing
             use_dictionary=False,
             write_statistics=False,
             write_page_checksum=True,
@@ -101,8 +136,8 @@ class ParquetBuffer:
         self.rows = 0
 
     def append(self, table: pa.Table) -> None:
-        """Add rows in row groups of at most `ROW_GROUP_ROWS`."""
-        self._writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
+        """Add rows, in row groups of the buffer's size."""
+        self._writer.write_table(table, row_group_size=self._row_group_rows)
         self.rows += table.num_rows
 
     def finish(self) -> memoryview:
@@ -111,9 +146,9 @@ class ParquetBuffer:
         return memoryview(self._sink.getvalue())
 
 
-def to_parquet(table: pa.Table) -> memoryview:
+def to_parquet(table: pa.Table, row_group_rows: int = ROW_GROUP_ROWS) -> memoryview:
     """Bytes of a table."""
-    buffer = ParquetBuffer(table.schema)
+    buffer = ParquetBuffer(table.schema, row_group_rows)
     buffer.append(table)
     return buffer.finish()
 
@@ -121,6 +156,11 @@ def to_parquet(table: pa.Table) -> memoryview:
 def from_parquet(data: bytes, columns: list[str] | None = None) -> pa.Table:
     """Table of bytes whose checksum was verified."""
     return pq.read_table(pa.BufferReader(data), columns=columns)
+
+
+def weights_parquet(sample_ids: np.ndarray, logits: np.ndarray, log_w: np.ndarray) -> memoryview:
+    """Bytes of a shard of weights: a row group for each block of 8,192 rows, so that one can be read alone."""
+    return to_parquet(weights_table(sample_ids, logits, log_w), WEIGHT_BLOCK)
 
 
 def read_rows(source: Any, rows: np.ndarray, path: str) -> Iterator[tuple[np.ndarray, pa.Table]]:
@@ -147,3 +187,26 @@ def read_rows(source: Any, rows: np.ndarray, path: str) -> Iterator[tuple[np.nda
             yield positions, file.read_row_group(int(group)).take(pa.array(rows[positions] - starts[group]))
     except (pa.ArrowException, OSError) as err:
         raise ShardError(f"{path} cannot be read ({err}); run again with --repair to regenerate it") from err
+
+
+def read_column(source: Any, name: str, path: str, groups: Sequence[int] | None = None) -> np.ndarray:
+    """(n,) one column of an open Parquet file, or of some of its row groups; pages are checked.
+
+    Raises
+    ------
+    ShardError
+        Naming `path`, when the file cannot be read or has no such column.
+    """
+    try:
+        file = pq.ParquetFile(source, page_checksum_verification=True, pre_buffer=True)
+        wanted = range(file.num_row_groups) if groups is None else groups
+        column = file.read_row_groups(list(wanted), columns=[name], use_threads=False).column(name)
+    except (pa.ArrowException, OSError, KeyError) as err:
+        raise ShardError(f"{path} cannot be read ({err}); run again with --repair to regenerate it") from err
+    values: np.ndarray = column.to_numpy()
+    return values
+
+
+def has_column(source: Any, name: str) -> bool:
+    """Whether an open Parquet file has a column."""
+    return name in pq.ParquetFile(source).schema_arrow.names

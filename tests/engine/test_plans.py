@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from lfiw_ray.config import PipelineConfig, Section
-from lfiw_ray.engine.plans import stage_plans
+from lfiw_ray.config import PipelineConfig
+from lfiw_ray.engine.plans import stage_plans, trains_outside
+from lfiw_ray.section import Section
 
 LATE = {"selection", "resampled", "evaluation", "downstream"}
 NAIVE = {"naive_classifier", "naive_weights"}
@@ -14,6 +15,7 @@ OWN = {"classifier", "weights", "diagnostics", *LATE}  # of the classifier alone
 POOL = {"samples", "weights", "naive_weights", "diagnostics", *LATE}
 FIT = {"fit_samples", *OWN, *NAIVE}
 ALL = {"generator", "domain", *FIT, *POOL}
+FEATURES = {"features/real", "features/fit_samples", "features/samples"}  # where the classifier sees any
 
 DECIDES = {  # the longest prefix of a field's name counts
     "seed": ALL,
@@ -22,9 +24,13 @@ DECIDES = {  # the longest prefix of a field's name counts
     "generate.": POOL | FIT,
     "generate.num_samples": POOL,
     "classifier.": FIT - {"fit_samples"},
-    "classifier.input": OWN,
+    "classifier.input": FEATURES | OWN,
     "classifier.noise_sigma": OWN,
     "classifier.noise_draws": OWN,
+    "classifier.bridges": OWN,
+    "classifier.members": OWN,
+    "classifier.folds": OWN,
+    "classifier.extractor": set(),  # pixels do not need it
     "score.": FIT - {"fit_samples"},
     "weights.": {"diagnostics", *LATE},
     "weights.num_tuning_rows": FIT,
@@ -68,8 +74,8 @@ def altered(section: Any, path: list[str]) -> Any:
 
 def changed_stages(key: str, config: PipelineConfig) -> set[str]:
     before, after = stage_plans(config, "ab"), stage_plans(altered(config, key.split(".")), "ab")
-    assert before.keys() | after.keys() == ALL
-    return {stage for stage in ALL if before.get(stage) != after.get(stage)}
+    assert ALL <= before.keys() | after.keys() <= ALL | FEATURES
+    return {stage for stage in ALL | FEATURES if before.get(stage) != after.get(stage)}
 
 
 @pytest.mark.parametrize("key", kinds(plan=True))
@@ -97,4 +103,23 @@ def test_other_data_are_another_plan_of_every_stage() -> None:
 def test_a_classifier_on_features_hangs_on_the_extractor() -> None:
     config = PipelineConfig.model_validate({"classifier": {"input": "features"}})
     changed = changed_stages("evaluate.extractor_epochs", config)
-    assert changed == {"domain", *OWN}
+    assert changed == {"domain", *FEATURES, *OWN}
+    assert changed_stages("classifier.extractor", config) == FEATURES | OWN
+    random = PipelineConfig.model_validate({"classifier": {"input": "both", "extractor": "random"}})
+    assert changed_stages("evaluate.extractor_epochs", random) == {"domain", "evaluation"}
+
+
+def test_cross_fitting_hangs_the_classifier_on_the_pool_and_not_the_other_way_round() -> None:
+    config = PipelineConfig.model_validate({"classifier": {"folds": 3, "input": "both"}})
+    assert changed_stages("generate.num_samples", config) == {"features/samples", "classifier", *POOL}
+    plain, crossed = stage_plans(PipelineConfig(), "ab"), stage_plans(config, "ab")
+    assert all(plain[stage] == crossed[stage] for stage in ("samples", "fit_samples", *NAIVE))
+
+
+def test_only_rows_for_alpha_lie_outside_the_pool_when_no_classifier_is_trained_there() -> None:
+    sections = {"classifier": {"folds": 3}, "evaluate": {"naive": False}}
+    alone = stage_plans(PipelineConfig.model_validate(sections), "ab")
+    assert alone["fit_samples"] != stage_plans(PipelineConfig(), "ab")["fit_samples"]
+    assert not trains_outside(PipelineConfig.model_validate(sections))
+    assert trains_outside(PipelineConfig.model_validate(sections | {"evaluate": {"naive": True}}))
+    assert trains_outside(PipelineConfig.model_validate({"evaluate": {"naive": False}}))

@@ -72,4 +72,7 @@ def test_pools_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     large = PoolConfig(cpus_per_actor=1.5)
     with pytest.raises(ConfigError, match=r"made, seen take 3 CPUs, the cluster has 2"):
         run_shards("toys", SHARDS, [step(Toy(tmp_path), large), step(Toy(tmp_path, "seen"), large)])
+    on_gpu = step(Toy(tmp_path))._replace(num_gpus=0.5)
+    with pytest.raises(ConfigError, match=r"made take 0.5 GPUs, the cluster has 0; .* less num_gpus"):
+        run_shards("toys", SHARDS, [on_gpu])
     assert not list(tmp_path.iterdir())

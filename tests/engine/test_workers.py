@@ -10,9 +10,10 @@ from engine_toys import SHAPE, flip_bit, tiny_vae, write_samples, write_table
 from lfiw_ray.config import ClassifierConfig, VAEConfig
 from lfiw_ray.core.blocks import block_stats, to_json
 from lfiw_ray.core.calibration import Calibration
+from lfiw_ray.engine.committee import Member
 from lfiw_ray.engine.generate import GenerateWorker
 from lfiw_ray.engine.models import WEIGHTS, finish_model
-from lfiw_ray.engine.read import read_images, read_log_w
+from lfiw_ray.engine.read import gather_images, read_log_w
 from lfiw_ray.engine.score import ScoreWorker
 from lfiw_ray.errors import NonFiniteError, ShardError
 from lfiw_ray.models.checkpoint import Description, tensors_to_bytes
@@ -60,7 +61,7 @@ def generated(generator: str, table: Table, order: list[int], seed: int = 3, str
 
 
 def scorer(classifier: str, samples: Table, weights: Table) -> ScoreWorker:
-    return ScoreWorker(classifier, CALIBRATION, 0.1, samples, weights, 3, 256, "cpu")
+    return ScoreWorker(((Member(classifier, 3, CALIBRATION, 0.1),),), samples, None, weights, 256, "cpu")
 
 
 def contents(table: Table) -> dict[str, bytes]:
@@ -74,13 +75,13 @@ def samples(generator: str, tmp_path_factory: pytest.TempPathFactory) -> Table:
 
 
 def test_images_depend_on_seed_stream_and_id_alone(generator: str, samples: Table, tmp_path: Path) -> None:
-    x = read_images(samples, 0, ROWS)
+    x = gather_images(samples, np.arange(ROWS))
     assert len(np.unique(x.reshape(ROWS, -1), axis=0)) == ROWS
     other_cut = generated(generator, write_table(tmp_path, "wide", ROWS, 16384), [1, 0])
-    assert np.array_equal(read_images(other_cut, 0, ROWS), x)
+    assert np.array_equal(gather_images(other_cut, np.arange(ROWS)), x)
     for name, options in {"seed": {"seed": 4}, "stream": {"stream": "fit_samples"}}.items():
         other = generated(generator, write_table(tmp_path, name, 1024, 8192), [0], **options)
-        assert not np.array_equal(read_images(other, 0, 1024), x[:1024])
+        assert not np.array_equal(gather_images(other, np.arange(1024)), x[:1024])
 
 
 def test_ids_are_contiguous_and_shards_independent_of_their_order(
@@ -93,7 +94,7 @@ def test_ids_are_contiguous_and_shards_independent_of_their_order(
 
 
 def test_weights_do_not_depend_on_the_shards(classifier: str, samples: Table, tmp_path: Path) -> None:
-    x = read_images(samples, 0, ROWS)
+    x = gather_images(samples, np.arange(ROWS))
     found = []
     for rows_per_shard in (8192, 16384):
         pool = write_samples(tmp_path, x, rows_per_shard)

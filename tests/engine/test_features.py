@@ -1,0 +1,122 @@
+"""Tables of frozen features: the same as extracting, whatever the shards; and who may read them instead."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from engine_toys import SHAPE, images, write_samples, write_table
+
+from lfiw_ray.config import PipelineConfig
+from lfiw_ray.core.digest import digest
+from lfiw_ray.engine.evaluate import embed_pool
+from lfiw_ray.engine.features import ExtractWorker, gather_features
+from lfiw_ray.engine.plans import stage_plans
+from lfiw_ray.engine.run import FitRows, Run
+from lfiw_ray.errors import ConfigError, ShardError
+from lfiw_ray.models import extractors
+from lfiw_ray.models.domain import DomainNet
+from lfiw_ray.models.extractors import Extractor
+from lfiw_ray.store import stages
+from lfiw_ray.store.shards import Table
+
+ROWS = 9000  # the last shard is short
+X = images(ROWS, seed=5)
+
+
+def domain_extractor() -> Extractor:
+    """With random weights, always the same."""
+    with torch.random.fork_rng():
+        torch.manual_seed(4)
+        return extractors.domain(DomainNet(SHAPE, num_classes=4))
+
+
+def extracted(folder: Path, rows_per_shard: int = 8192) -> Table:
+    """The table of features of all rows."""
+    samples = write_samples(folder, X, rows_per_shard)
+    features = write_table(folder, f"features-{rows_per_shard}", ROWS, rows_per_shard)
+    worker = ExtractWorker(domain_extractor, domain_extractor().weights_sha256, samples, features)
+    for shard in reversed(range(features.layout.num_shards)):
+        start, stop = features.layout.bounds(shard)
+        assert worker.run_shard(shard) == stop - start
+    return features
+
+
+@pytest.fixture(scope="module")
+def features(tmp_path_factory: pytest.TempPathFactory) -> Table:
+    return extracted(tmp_path_factory.mktemp("features"))
+
+
+def test_a_table_agrees_with_extraction_to_the_last_bit(features: Table) -> None:
+    """Read together or alone, and extracted together or alone."""
+    whole = domain_extractor().extract(X)
+    assert whole.probabilities is not None
+    for ids in (np.arange(ROWS), np.array([8191]), np.array([3, 2047, 2048, 8191, 8192, 8999])):
+        found = gather_features(features, ids)
+        assert np.array_equal(found.features, whole.features[ids])
+        assert np.array_equal(found.probabilities, whole.probabilities[ids])
+        alone = domain_extractor().extract(X[ids])
+        assert np.array_equal(found.features, alone.features)
+        assert np.array_equal(found.probabilities, alone.probabilities)
+    assert whole.features.std() > 0.01
+
+
+def test_features_do_not_depend_on_the_shards(features: Table, tmp_path: Path) -> None:
+    wide, ids = extracted(tmp_path, 16384), np.arange(ROWS)
+    assert np.array_equal(gather_features(wide, ids).features, gather_features(features, ids).features)
+    again = extracted(tmp_path)
+    for shard in range(2):
+        assert again.read(shard) == features.read(shard)
+        mark = features.mark(shard)
+        assert mark == again.mark(shard)
+        assert mark.extra == {"extractor": "domain", "weights_sha256": domain_extractor().weights_sha256}
+
+
+def test_a_committed_shard_is_left_alone(features: Table) -> None:
+    files = sorted(Path(features.url).iterdir())
+    before = [path.stat().st_mtime_ns for path in files]
+    nothing = Table("/nowhere", features.plan, features.layout)
+    assert ExtractWorker(domain_extractor, "ab", nothing, features).run_shard(1) == ROWS - 8192
+    assert [path.stat().st_mtime_ns for path in files] == before
+
+
+def test_features_of_other_weights_do_not_mix(tmp_path: Path) -> None:
+    samples = write_samples(tmp_path, X[:10], 8192)
+    out = write_table(tmp_path, "features", 10, 8192)
+    random = partial(extractors.random, SHAPE)
+    with pytest.raises(ConfigError, match=r"extractor random has weights of SHA-256 .*made with abababababab"):
+        ExtractWorker(random, "ab" * 32, samples, out).run_shard(0)
+    assert not Path(out.url).exists()
+    ExtractWorker(random, random().weights_sha256, samples, out).run_shard(0)
+    assert gather_features(out, np.array([2, 5])).probabilities is None
+
+
+def test_no_row_and_a_row_that_is_not_there(features: Table) -> None:
+    with pytest.raises(ValueError, match="no sample ids"):
+        gather_features(features, np.array([], np.int64))
+    with pytest.raises(ShardError, match="row 900 is wanted"):
+        gather_features(features, np.array([8192 + 900]))
+
+
+@pytest.mark.parametrize("same_weights", [True, False])
+def test_the_evaluation_reads_the_table_where_it_is_of_its_own_extractor(tmp_path: Path, same_weights: bool) -> None:
+    sections = {"run": str(tmp_path), "generate": {"num_samples": ROWS, "rows_per_shard": 8192}, "resample": {"k": 10}}
+    config = PipelineConfig.model_validate({**sections, "classifier": {"input": "both", "extractor": "random"}})
+    run = Run(config, str(tmp_path), stage_plans(config, digest("x")), SHAPE, FitRows(1, 1, 1), 1, 1)
+    extractor, samples = extractors.random(SHAPE), write_samples(tmp_path, X, 8192)
+    about = extractor.describe() | ({} if same_weights else {"weights_sha256": "ab"})
+    stages.finish(run.folder("features/real"), run.plans["features/real"], {}, about)
+    worker = ExtractWorker(lambda: extractor, extractor.weights_sha256, samples, run.table("features/samples"))
+    for shard in range(2):
+        worker.run_shard(shard)
+    looked: list[np.ndarray] = []
+    ids = np.array([0, 77, 8500])
+
+    def look() -> np.ndarray:
+        looked.append(ids)
+        return X[ids]
+
+    found = embed_pool(run, "random", extractor.describe(), ids, look)
+    assert np.array_equal(found.features, extractor.extract(X[ids]).features)
+    assert len(looked) == (0 if same_weights else 1)
