@@ -21,9 +21,8 @@ def _domain(description: Description) -> nn.Module:
 
 
 def _classifier(description: Description) -> nn.Module:
-    inner = description.extra.get("extractor")
-    extractor = build(Description(**inner)) if inner else None
-    return Classifier(ClassifierConfig.model_validate(description.config), description.image_shape, extractor)
+    config = ClassifierConfig.model_validate(description.config)
+    return Classifier(config, description.image_shape, description.extra.get("num_features"))
 
 
 BUILDERS: dict[str, Callable[[Description], nn.Module]] = {"vae": _vae, "domain": _domain, "classifier": _classifier}
