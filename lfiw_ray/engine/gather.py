@@ -1,4 +1,7 @@
-"""Stage: write the selected rows into `resampled/<scheme>/`, in parallel, reading only their row groups."""
+"""Stage: write the selected rows into `resampled/<name>/`, in parallel, reading only their row groups.
+
+Tasks share the selected rows evenly, however few shards of the pool they come from.
+"""
 
 from functools import partial
 from typing import Any
@@ -20,25 +23,25 @@ ROWS_PER_FILE = 8192
 
 
 def gather(run: Run) -> dict[str, Any]:
-    """Gather every scheme's rows, unless it is done; returns rows and files per scheme."""
+    """Gather every selection's rows, unless it is done; returns rows and files per selection."""
     folder, plan = run.folder("resampled"), run.plans["resampled"]
     if (done := stages.finished(folder, plan)) is not None:
         return done
     result: dict[str, Any] = {}
-    for scheme in run.config.resample.schemes:
-        selection = read_selection(run, scheme)
-        out = resampled_table(run, scheme, len(selection.sample_ids))
+    for name in run.config.resample.names:
+        selection = read_selection(run, name)
+        out = resampled_table(run, name, len(selection.sample_ids))
         parts = groups(shards.pending(out), run.config.resample.num_tasks) if shards.pending(out) else []
         task = partial(_gather_files, run.table("samples"), out, selection, run.image_shape)
-        for _ in over_groups(f"gathering {scheme}", task, parts):
+        for _ in over_groups(f"gathering {name}", task, parts):
             pass
-        result[scheme] = {"rows": len(selection.sample_ids), "files": out.layout.num_shards}
+        result[name] = {"rows": len(selection.sample_ids), "files": out.layout.num_shards}
     return stages.finish(folder, plan, {}, result)
 
 
-def resampled_table(run: Run, scheme: str, num_rows: int) -> Table:
-    """The resampled table of a scheme; its shards hold consecutive rows of the selection."""
-    return Table(run.folder("resampled").child(scheme).url, run.plans["resampled"], Layout(num_rows, ROWS_PER_FILE))
+def resampled_table(run: Run, name: str, num_rows: int) -> Table:
+    """The resampled table of a selection; its shards hold consecutive rows of it."""
+    return Table(run.folder("resampled").child(name).url, run.plans["resampled"], Layout(num_rows, ROWS_PER_FILE))
 
 
 def _gather_files(

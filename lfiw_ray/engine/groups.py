@@ -1,4 +1,4 @@
-"""Ray tasks over groups of shards, merged as they come in, in bounded memory."""
+"""Ray tasks over groups of shards, in bounded memory of the driver."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
@@ -19,6 +19,29 @@ def over_groups(what: str, task: Callable[[list[int]], T], groups: Sequence[list
         shared = ray.put(task)  # what it carries goes to each node once
         for reference in [_call.remote(shared, group) for group in groups]:
             yield ray.get(reference)
+
+
+def merged(what: str, task: Callable[[list[int]], T], groups: Sequence[list[int]], merge: Callable[[T, T], T]) -> T:
+    """Run `task` once per group and merge the results pairwise on the cluster, neighbours first; returns the last.
+
+    The driver sees one result, however many groups there are.
+    """
+    with unwrapped(what):
+        shared, join = ray.put(task), ray.put(merge)
+        level = [_call.remote(shared, group) for group in groups]
+        while len(level) > 1:
+            level = [_merge.remote(join, *pair) for pair in _pairs(level)]
+        result: T = ray.get(level[0])
+        return result
+
+
+def _pairs(level: list["ray.ObjectRef[T]"]) -> list[tuple["ray.ObjectRef[T]", ...]]:
+    return [tuple(level[low : low + 2]) for low in range(0, len(level), 2)]
+
+
+@ray.remote
+def _merge(join: Callable[[T, T], T], first: T, second: T | None = None) -> T:
+    return first if second is None else join(first, second)
 
 
 @ray.remote

@@ -39,7 +39,7 @@ def downstream(run: Run, real: Real) -> dict[str, Any]:
 
 def _unlabelled(run: Run) -> dict[str, np.ndarray]:
     samples, limit = run.table("samples"), _ROWS_PER_WANTED * run.config.downstream.num_unlabelled
-    selection = read_selection(run, "sir" if "sir" in run.config.resample.schemes else "gumbel")
+    selection = read_selection(run, "sir" if "sir" in run.config.resample.schemes else run.config.resample.schemes[0])
     draws = np.repeat(selection.sample_ids, selection.multiplicity)
     size = min(limit, len(draws))
     draws = draws[np.linspace(0, len(draws) - 1, size).astype(np.int64)]

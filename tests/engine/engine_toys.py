@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 from torch import nn
 
 from lfiw_ray.config import TrainConfig, VAEConfig
+from lfiw_ray.core import blocks
 from lfiw_ray.engine.train_loop import TrainJob
 from lfiw_ray.engine.train_watch import Rank
 from lfiw_ray.models.noise import BatchNoise
@@ -16,7 +18,7 @@ from lfiw_ray.models.vae import VAE
 from lfiw_ray.store import shards
 from lfiw_ray.store.folder import Folder
 from lfiw_ray.store.shards import Layout, Table
-from lfiw_ray.store.tables import samples_table, to_parquet, weights_table
+from lfiw_ray.store.tables import samples_table, to_parquet, weights_parquet
 
 ALONE = Rank(0, 1, torch.device("cpu"))
 SHAPE = (8, 8, 1)
@@ -99,8 +101,10 @@ def write_weights(folder: Path, log_w: np.ndarray, rows_per_shard: int) -> Table
     table = write_table(folder, f"weights-{rows_per_shard}", len(log_w), rows_per_shard)
     for shard in range(table.layout.num_shards):
         start, stop = table.layout.bounds(shard)
-        data = to_parquet(weights_table(np.arange(start, stop), log_w[start:stop], log_w[start:stop]))
-        shards.commit(Folder(table.url), shard, table.plan, stop - start, data)
+        data = weights_parquet(np.arange(start, stop), log_w[start:stop], log_w[start:stop])
+        good = np.where(np.isfinite(log_w[start:stop]), log_w[start:stop], -np.inf)
+        sums = {"blocks": blocks.to_json(blocks.block_stats(good, start))}
+        shards.commit(Folder(table.url), shard, table.plan, stop - start, data, sums)
     return table
 
 
@@ -111,6 +115,17 @@ def write_samples(folder: Path, x: np.ndarray, rows_per_shard: int) -> Table:
         start, stop = table.layout.bounds(shard)
         data = to_parquet(samples_table(np.arange(start, stop), x[start:stop]))
         shards.commit(Folder(table.url), shard, table.plan, stop - start, data)
+    return table
+
+
+def write_labelled_samples(folder: Path, labels: np.ndarray, rows_per_shard: int) -> Table:
+    """A committed samples table of 1 x 1 images with a column of labels."""
+    table = write_table(folder, f"labelled-{rows_per_shard}", len(labels), rows_per_shard)
+    for shard in range(table.layout.num_shards):
+        ids = np.arange(*table.layout.bounds(shard))
+        rows = samples_table(ids, np.zeros((len(ids), 1, 1, 1), np.uint8))
+        data = to_parquet(rows.append_column("label", pa.array(labels[ids])))
+        shards.commit(Folder(table.url), shard, table.plan, len(ids), data)
     return table
 
 

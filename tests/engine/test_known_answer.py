@@ -15,6 +15,7 @@ from engine_toys import flip_bit
 
 from lfiw_ray.config import PipelineConfig
 from lfiw_ray.core.digest import digest
+from lfiw_ray.core.forms import Form
 from lfiw_ray.data.image_data import ImageData
 from lfiw_ray.data.splits import split
 from lfiw_ray.engine.evaluate import evaluate
@@ -93,7 +94,7 @@ def write_pool(run: Run, x: np.ndarray, log_w: np.ndarray) -> None:
 @pytest.fixture(scope="module")
 def resampled(known: Known) -> dict[str, Any]:
     """The gathered rows of both schemes, as one table each."""
-    sizes = resample(known.run, alpha=1.0)
+    sizes = resample(known.run, Form().apply)
     files = gather(known.run)
     assert {name: size["rows"] for name, size in sizes.items()} == {name: f["rows"] for name, f in files.items()}
     return {
@@ -130,18 +131,20 @@ def test_gathered_images_are_those_of_their_ids(known: Known, resampled: dict[st
 
 def test_the_evaluation_sees_the_gain(known: Known) -> None:
     """Raw samples are far from the real rows, resampled and weighted ones are as near as other real rows."""
-    found = evaluate(known.run, known.real, alpha=1.0)
+    found = evaluate(known.run, known.real, Form())
     space = found["extractors"]["random"]
     fid = {arm: figures["fid"]["mean"] for arm, figures in space["arms"].items()}
     assert found["improvement"]["random"]["difference"]["z"] > 10
-    for arm in ("sir", "weighted", "gumbel_ht", "sir_naive"):
+    for arm in ("sir", "weighted", "gumbel_ht", "sir_naive", "pool", "mh", "drs", "obrs"):
         assert fid[arm] < 0.1 * fid["raw"], arm
-    assert fid["gumbel"] > fid["gumbel_ht"]
+    assert min(fid["top_k"], fid["reversed"]) > 0.3 * fid["raw"]  # rows of one kind only
+    assert fid["uniform"] == pytest.approx(fid["raw"], rel=0.2)
+    assert list(found["arms"]) == space["arm_order"] == list(fid)
     assert {figures["distinct"]["mean"] for arm, figures in space["arms"].items() if "gumbel" in arm} == {1000.0}
     assert space["arms"]["sir"]["distinct"]["mean"] < 1000
     assert space["arms"]["weighted"]["ess"]["mean"] < 1000
     assert (found["num_rows"], found["pool_rows"], found["class_histograms"]) == (1000, POOL // 3, {})
-    assert evaluate(known.run, known.real, alpha=0.5) == found  # it is done: nothing is measured again
+    assert evaluate(known.run, known.real, Form(0.5)) == found  # it is done: nothing is measured again
 
 
 def test_the_heaviest_and_the_lightest_rows(known: Known) -> None:
@@ -175,7 +178,7 @@ def test_repair_finds_exactly_what_was_damaged(known: Known) -> None:
 def test_a_damaged_gathered_file_is_made_again(known: Known) -> None:
     """After the other damage was mended: the selection is made again, and then vouches for the gathered rows."""
     write_pool(known.run, known.x, np.where(known.right, math.log(0.5 / 0.2), math.log(0.5 / 0.8)).astype(np.float32))
-    resample(known.run, alpha=1.0)
+    resample(known.run, Form().apply)
     lines = repair(known.run)
     assert [line.split(":")[0] for line in lines] == ["resampled/sir/00000"]
     before = contents(known)
