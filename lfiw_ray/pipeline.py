@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from lfiw_ray.config import PipelineConfig
-from lfiw_ray.engine.diagnose import diagnose
+from lfiw_ray.engine.diagnose import diagnose, form_of, kept_blocks
 from lfiw_ray.engine.evaluate import evaluate
-from lfiw_ray.engine.fill_pool import fill_fit_samples, fill_pool
+from lfiw_ray.engine.fill_pool import fill_fit_samples, fill_pool, fill_training_rows, needs_training_rows
 from lfiw_ray.engine.fit_classifier import fit_classifier
 from lfiw_ray.engine.fit_domain import fit_domain
 from lfiw_ray.engine.fit_generator import fit_generator
@@ -27,6 +27,7 @@ from lfiw_ray.report.page import render
 from lfiw_ray.store import runs, timings
 from lfiw_ray.store.folder import Folder
 from lfiw_ray.studies.downstream import downstream
+from lfiw_ray.studies.run import run_studies
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -72,16 +73,19 @@ def run_pipeline(run: Run, real: Real) -> Results:
         log.info("the data have no labels: the domain extractor and the downstream study are left out")
     else:
         stage("domain", lambda: fit_domain(run, real))
+    if needs_training_rows(run):
+        stage("training rows", lambda: fill_training_rows(run, real))
     calibration = stage("classifier", lambda: fit_classifier(run, real))
     if run.config.evaluate.naive:
         stage("naive_classifier", lambda: fit_classifier(run, real, "naive_classifier"))
     stage("samples and weights", lambda: fill_pool(run))
     found = stage("diagnostics", lambda: diagnose(run))
-    alpha = found["alpha"]["alpha"]
-    stage("selection", lambda: resample(run, alpha))
+    stage("selection", lambda: resample(run, form_of(run).apply, kept_blocks(run)))
     stage("resampled", lambda: gather(run))
-    evaluation = stage("evaluation", lambda: evaluate(run, real, alpha))
+    evaluation = stage("evaluation", lambda: evaluate(run, real, form_of(run)))
     trained = stage("downstream", lambda: downstream(run, real)) if real.data.labels is not None else None
+    if run.config.studies.names:
+        stage("studies", lambda: run_studies(run, run.config.studies.names))
     url = stage("report", lambda: write_report(run, real))
     return Results(found, calibration, evaluation, trained, url)
 

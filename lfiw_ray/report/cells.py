@@ -16,6 +16,7 @@ class Cell(NamedTuple):
     value: str = ""
     note: str = ""
     mark: str = ""
+    interval: str = ""
 
 
 def is_number(value: Number) -> TypeGuard[float]:
@@ -102,6 +103,17 @@ def cell(value: Number, se: Number = None, why_none: str = "not computed", decim
 def exact(value: Number, why_none: str = "not computed", decimals: int | None = None) -> Cell:
     """A cell for a number that has no standard error."""
     return cell(value, 0.0, why_none, decimals)._replace(error="")
+
+
+def banded(value: Number, low: Number, high: Number) -> Cell:
+    """A cell for a number and its interval, to two digits of a quarter of its width: of a standard error, about."""
+    if not is_number(value):
+        return cell(value)
+    if not (is_number(low) and is_number(high)):
+        return exact(value)._replace(note="no interval")
+    decimals = decimals_for([(high - low) / 4])
+    text, *ends = (exact(number, decimals=decimals).text for number in (value, low, high))
+    return Cell(text, value=str(value), interval=" to ".join(ends))
 
 
 def percent(share: Number, digits: int = 1) -> str:

@@ -7,15 +7,17 @@ from typing import Any
 import numpy as np
 
 from lfiw_ray.argv import to_yaml
+from lfiw_ray.engine import study_files
+from lfiw_ray.engine.committee import CALIBRATION
 from lfiw_ray.engine.diagnose import NAME as DIAGNOSTICS
 from lfiw_ray.engine.evaluate import NAME as EVALUATION
 from lfiw_ray.engine.extremes import extremes
-from lfiw_ray.engine.fit_classifier import CALIBRATION
 from lfiw_ray.engine.read import gather_images
 from lfiw_ray.engine.resample import read_selection
 from lfiw_ray.engine.run import Real, Run
 from lfiw_ray.engine.train import HISTORY
 from lfiw_ray.report.inputs import ReportInputs
+from lfiw_ray.report.studies import VIEWS
 from lfiw_ray.store import runs, stages, timings
 from lfiw_ray.store.folder import Folder
 
@@ -60,6 +62,7 @@ def collect(run: Run, real: Real) -> ReportInputs:
         class_names=_class_names(real, evaluation),
         downstream=_downstream(run),
         training={stage: _training(run, stage) for stage in ("generator", "classifier")},
+        studies={name: results for name in VIEWS if (results := study_files.read(run, name)) is not None},
     )
 
 

@@ -15,6 +15,7 @@ from lfiw_ray.report.cells import Number, is_number, plain, short, with_error
 from lfiw_ray.report.style import COLOURS, canvas, styled, to_svg
 
 _LOG_AXIS_RATIO = 20.0
+_HEADING_ROWS = 0.7  # height of a heading in a dot plot
 
 
 class Dot(NamedTuple):
@@ -26,9 +27,10 @@ class Dot(NamedTuple):
     values: list[Number]
     colour: str
     biased: bool = False
+    heading: str = ""  # set above the row
 
 
-def _floats(values: Any) -> np.ndarray:
+def floats(values: Any) -> np.ndarray:
     """float64 array in which all that is no finite number is NaN."""
     return np.array([float(value) if is_number(value) else np.nan for value in values], dtype=np.float64)
 
@@ -89,12 +91,12 @@ def alpha_choice(choice: dict[str, Any]) -> str:
     """ESS fraction and k_hat against alpha on rows outside the pool, with the limits of the gate."""
     figure = canvas(350)
     table = sorted(choice["table"], key=lambda row: row["alpha"])
-    alphas = _floats(row["alpha"] for row in table)
+    alphas = floats(row["alpha"] for row in table)
     passed = np.array([bool(row["passed"]) for row in table], dtype=bool)
     axes = figure.subplots(2, 1, sharex=True)
     limits = (choice["min_ess_fraction"], choice["max_k_hat"])
     for ax, key, limit, side in zip(axes, ("ess_fraction", "k_hat"), limits, ("at least", "at most"), strict=True):
-        values = _floats(row[key] for row in table)
+        values = floats(row[key] for row in table)
         ax.plot(alphas, values, color=COLOURS["muted"], linewidth=1.2, zorder=2)
         ax.scatter(alphas[passed], values[passed], s=34, color=COLOURS["real"], zorder=3)
         ax.scatter(alphas[~passed], values[~passed], s=34, color=COLOURS["naive"], marker="X", zorder=3)
@@ -113,18 +115,19 @@ def alpha_choice(choice: dict[str, Any]) -> str:
 
 @styled()
 def reliability(before: list[dict[str, float]], after: list[dict[str, float]]) -> str:
-    """Observed share of real rows against the predicted one, per bin, with two binomial standard errors."""
+    """Observed share of real rows against the predicted one, per bin, with the bins' confidence bands."""
     figure = canvas(300)
     ax = figure.subplots()
     ax.plot([0, 1], [0, 1], color=COLOURS["muted"], linewidth=1, linestyle=":")
     styles = (("before calibration", before, "raw", "s"), ("after", after, "chosen", "o"))
     for label, bins, colour, marker in styles:
-        x, y, count = (_floats(row[key] for row in bins) for key in ("predicted", "observed", "count"))
-        error = 2 * np.sqrt(np.clip(y * (1 - y), 0, None) / np.maximum(count, 1))
-        ax.errorbar(x, y, error, label=label, color=COLOURS[colour], marker=marker, ms=4.5, elinewidth=1, lw=1.2)
+        x, y, low, high = (floats(row[key] for row in bins) for key in ("predicted", "observed", "low", "high"))
+        ax.fill_between(x, low, high, color=COLOURS[colour], alpha=0.18, linewidth=0)
+        ax.vlines(x, low, high, color=COLOURS[colour], linewidth=1)
+        ax.plot(x, y, label=label, color=COLOURS[colour], marker=marker, ms=4, lw=1.2)
     ax.set(xlabel="predicted probability of real", ylabel="observed share of real", xlim=(0, 1), ylim=(-0.02, 1.02))
     ax.legend(loc="upper left")
-    gap = _finite(_floats(row["predicted"] for row in after) - _floats(row["observed"] for row in after))
+    gap = _finite(floats(row["predicted"] for row in after) - floats(row["observed"] for row in after))
     worst = f"{np.abs(gap).max():.3f}" if len(gap) else "n/a"
     return to_svg(figure, "reliability", f"Reliability curve; largest gap after calibration {worst}.")
 
@@ -132,7 +135,8 @@ def reliability(before: list[dict[str, float]], after: list[dict[str, float]]) -
 @styled()
 def dots(rows: list[Dot], plot_id: str, xlabel: str, reference: Number = None, reference_label: str = "") -> str:
     """A row per arm: label above, single repeats as ticks, mean with a bar of two standard errors."""
-    figure = canvas(62 + 36 * len(rows))
+    places = -np.cumsum([1 + _HEADING_ROWS * bool(row.heading) for row in rows]) + 1.0
+    figure = canvas(62 + 36 * (1 - places[-1]))
     ax = figure.subplots()
     shown = _finite([reference, *(v for row in rows for v in (row.mean, *row.values))])
     if len(shown) and shown.min() > 0 and shown.max() > _LOG_AXIS_RATIO * shown.min():
@@ -140,14 +144,14 @@ def dots(rows: list[Dot], plot_id: str, xlabel: str, reference: Number = None, r
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         ax.xaxis.set_minor_formatter(FuncFormatter(lambda *_: ""))
         xlabel += " (log scale)"
-    for place, row in enumerate(rows):
-        _dot(ax, row, -float(place))
+    for place, row in zip(places, rows, strict=True):
+        _dot(ax, row, float(place))
     if is_number(reference):
-        middle = -np.arange(len(rows)) - 0.1
+        middle = places - 0.1
         where = np.full(len(rows), reference)
         ax.vlines(where, middle - 0.22, middle + 0.22, color=COLOURS["real"], linewidth=2, label=reference_label)
         figure.legend(loc="outside upper right")
-    ax.set(xlabel=xlabel, ylim=(0.4 - len(rows), 0.75))
+    ax.set(xlabel=xlabel, ylim=(places[-1] - 0.6, 0.75))
     ax.set_yticks([])
     ax.spines["left"].set_visible(False)
     alt = "; ".join(f"{row.label}: {with_error(row.mean, row.se)}" for row in rows)
@@ -159,6 +163,7 @@ def _dot(ax: Axes, row: Dot, y: float) -> None:
     colour = COLOURS[row.colour]
     label = textwrap.shorten(row.label, 44, placeholder="…")
     across = ax.get_yaxis_transform()
+    ax.text(0, y + 0.85, row.heading, transform=across, va="center", fontsize=11, color=COLOURS["muted"])
     ax.text(0, y + 0.3, label, transform=across, va="center", fontsize=11)
     ax.text(1, y + 0.3, with_error(row.mean, row.se), transform=across, va="center", ha="right", fontsize=11)
     values = _finite(row.values)
@@ -174,11 +179,11 @@ def class_shares(shares: dict[str, list[float]], labels: dict[str, str], class_n
     """A strip per arm, a cell per class: its share, coloured by how it compares with the real rows."""
     figure = canvas(70 + 37 * len(shares))
     ax = figure.subplots()
-    reference = _floats(shares.get("real", [1 / len(class_names)] * len(class_names)))
+    reference = floats(shares.get("real", [1 / len(class_names)] * len(class_names)))
     for place, (arm, row) in enumerate(shares.items()):
         label = textwrap.shorten(labels.get(arm, arm), 56, placeholder="…")
         ax.text(0, 0.24 - place, label, va="center", fontsize=11)
-        for column, (share, real) in enumerate(zip(_floats(row), reference, strict=True)):
+        for column, (share, real) in enumerate(zip(floats(row), reference, strict=True)):
             _share_cell(ax, column, -place - 0.4, share, real, with_text=len(class_names) <= 12)
     ax.set(xlim=(0, len(class_names)), ylim=(0.55 - len(shares), 0.5))
     ax.set_yticks([])
@@ -205,9 +210,9 @@ def training_curve(curve: dict[str, Any], name: str, plot_id: str) -> str:
     """Training and held-out loss against the step."""
     figure = canvas(250)
     ax = figure.subplots()
-    losses = _floats(curve["loss"])
+    losses = floats(curve["loss"])
     ax.plot(curve["step"], losses, color=COLOURS["muted"], linewidth=1.3, label="training loss")
-    held_out = np.full(len(losses), np.nan) if curve["held_out"] is None else _floats(curve["held_out"])
+    held_out = np.full(len(losses), np.nan) if curve["held_out"] is None else floats(curve["held_out"])
     there = np.isfinite(held_out)
     if there.any():
         steps = np.asarray(curve["step"])[there]

@@ -30,9 +30,10 @@ class ReportInputs(NamedTuple):
         (share of rows, share of the weight at alpha, share of the naive weight), each (P,), rows
         sorted from the lightest to the heaviest.
     calibration
-        {"kind", "candidates": {kind: log loss in nats}, "before": R, "after": R}, where R has "log_loss_nats",
-        "brier", "ece", "z", "auc", "accuracy", "mean_w_model", "mean_inverse_w_data" (each also with "_se") and
-        "bins": [{"predicted", "observed", "count"}].
+        {"kind", "candidates": {kind: log loss in nats}, "warnings": [sentence], "before": R, "after": R}, where R has
+        "log_loss_nats", "brier", "ece", "z", "auc", "accuracy", "tied", "mean_w_model", "mean_inverse_w_data" (the
+        last two also with "_se"), "bands": {figure: [low, high]} of all but "z" and "tied", and
+        "bins": [{"predicted", "observed", "count", "low", "high"}].
     alpha
         {"alpha", "auto", "min_ess_fraction", "max_k_hat", "table": [{"alpha", "ess_fraction", "k_hat", "passed"}]}.
     diagnostics
@@ -44,8 +45,8 @@ class ReportInputs(NamedTuple):
         {"num_rows", "num_repeats", "num_reference_rows", "extractors", "arms", "improvement"}.  An extractor has
         "description", "weights_sha256", "inception_score_note", "real": {metric: value},
         "arms": {arm: {metric: {"mean", "se", "values"}}} and "arm_order"; an arm has "label", "alpha" (None: no
-        weights), "naive", "weighted", "estimates" and "biased"; an improvement, per extractor, has "metric", "raw",
-        "resampled" and "difference": {"mean", "se", "z"}.
+        weights), "naive", "rival", "weighted", "estimates" and "biased"; an improvement, per extractor, has
+        "metric", "raw", "resampled" and "difference": {"mean", "se", "z"}.
     class_histograms
         arm to the share of each class; "real", when there, is what the others are compared with.
     downstream
@@ -54,6 +55,8 @@ class ReportInputs(NamedTuple):
     training
         {"generator": T, "classifier": T}, T = {"step": [...], "loss": [...], "held_out": [...] or None}, in nats
         per row; a step without a held-out loss has None there.
+    studies
+        Study of known answer to its results, whose keys its docstring names; those that were run, none or more.
     """
 
     title: str
@@ -83,3 +86,4 @@ class ReportInputs(NamedTuple):
     class_names: list[str]
     downstream: dict[str, Any] | None
     training: dict[str, dict[str, Any]]
+    studies: dict[str, dict[str, Any]]

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from lfiw_ray.report import cells, downstream, figures, images, tables
+from lfiw_ray.core.bootstrap import LEVEL, NUM_RESAMPLES
+from lfiw_ray.report import cells, downstream, figures, images, studies, tables
 from lfiw_ray.report.inputs import ReportInputs
 from lfiw_ray.report.keyfigures import key_figures
 from lfiw_ray.report.verdict import verdict
@@ -54,6 +55,7 @@ def _views(inputs: ReportInputs) -> dict[str, Any]:
         "weight_rows": tables.weight_table(inputs.diagnostics),
         "calibration_rows": tables.calibration_table(inputs.calibration),
         "candidates": _candidates(inputs.calibration),
+        "bands_are": f"{100 * LEVEL:g} % of {NUM_RESAMPLES:,} bootstrap resamples of the held-out rows",
         "downstream_rows": downstream.accuracies(inputs.downstream),
         "difference_rows": downstream.differences(inputs.downstream),
         "class_rows": tables.class_table(inputs.class_histograms, labels, inputs.class_names),
@@ -61,6 +63,7 @@ def _views(inputs: ReportInputs) -> dict[str, Any]:
         "slowest_s": max(inputs.stage_seconds.values(), default=0.0),
         "figures": _figures(inputs),
         "curves": _curves(inputs.training),
+        "study_views": studies.views(inputs.studies),
     }
 
 
@@ -100,12 +103,13 @@ def _space(inputs: ReportInputs, name: str, plot_id: str) -> dict[str, Any]:
     """One feature space: its description, table and dot plot."""
     space, arms = inputs.evaluation["extractors"][name], inputs.evaluation["arms"]
     labels = tables.arm_labels(arms)
-    rows = []
+    rows: list[figures.Dot] = []
     for arm in space["arm_order"]:
         fid = space["arms"][arm].get("fid") or {"mean": None, "se": None, "values": []}
         about = arms[arm]
         colour = tables.colour_of(about)
-        rows.append(figures.Dot(labels[arm], fid["mean"], fid["se"], fid["values"], colour, about["biased"]))
+        heading = "Rivals" if about["rival"] and not any(row.heading for row in rows) else ""
+        rows.append(figures.Dot(labels[arm], fid["mean"], fid["se"], fid["values"], colour, about["biased"], heading))
     plot = figures.dots(rows, plot_id, f"FID in “{name}”", space["real"].get("fid"), "real against real")
     return {"name": name, "about": space, "table": tables.metric_table(inputs.evaluation, name), "plot": plot}
 

@@ -24,6 +24,7 @@ COLOURS = {
     "raw": "#6e7987",
     "chosen": "#2461b6",
     "naive": "#b8500f",
+    "rival": "#7345a8",
 }
 _RC: dict[str, Any] = {
     "svg.fonttype": "none",

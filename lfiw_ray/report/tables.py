@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from lfiw_ray.report.cells import Cell, Number, cell, decimals_for, exact, is_number, short
+from lfiw_ray.report.cells import Cell, Number, banded, cell, decimals_for, exact, is_number, short
 
 
 class Column(NamedTuple):
@@ -37,6 +37,7 @@ METRICS = (
 )
 _NEED_PROBABILITIES = ("inception_score", "class_tv")
 BEST, BEST_UNBIASED = "★", "☆"
+RIVALS = "Rivals: other ways to choose rows of the same pool by the same weights"
 
 
 class Row(NamedTuple):
@@ -104,6 +105,8 @@ def metric_table(evaluation: dict[str, Any], extractor: str) -> MetricTable:
 
 def group_title(arm: dict[str, Any]) -> str:
     """Under which heading an arm stands."""
+    if arm["rival"]:
+        return RIVALS
     if arm["alpha"] is None:
         return "Without weights"
     if arm["naive"]:
@@ -113,6 +116,8 @@ def group_title(arm: dict[str, Any]) -> str:
 
 def colour_of(arm: dict[str, Any]) -> str:
     """The arm's colour in the figures."""
+    if arm["rival"]:
+        return "rival"
     if arm["alpha"] is None:
         return "raw"
     return "naive" if arm["naive"] else "chosen"
@@ -193,7 +198,7 @@ def weight_table(diagnostics: dict[str, Any]) -> list[tuple[str, Cell, Cell]]:
 
 
 def calibration_table(calibration: dict[str, Any]) -> list[tuple[str, str, Cell, Cell]]:
-    """Quantity, what is wanted, before and after calibration."""
+    """Quantity, what is wanted, before and after calibration, with intervals where there are any."""
     named = (
         ("log loss (nats)", "lower", "log_loss_nats"),
         ("Brier score", "lower", "brier"),
@@ -201,12 +206,16 @@ def calibration_table(calibration: dict[str, Any]) -> list[tuple[str, str, Cell,
         ("Z statistic", "within ±2", "z"),
         ("AUC", "", "auc"),
         ("accuracy", "", "accuracy"),
+        ("rows that share their odds", "0", "tied"),
         ("mean of w over generated rows", "1", "mean_w_model"),
         ("mean of 1/w over real rows", "1", "mean_inverse_w_data"),
     )
     before, after = calibration["before"], calibration["after"]
 
     def shown(side: dict[str, Any], key: str) -> Cell:
-        return cell(side[key], side[f"{key}_se"]) if f"{key}_se" in side else exact(side[key])
+        if key in side["bands"]:
+            return banded(side[key], *side["bands"][key])
+        found = exact(side[key])
+        return found._replace(text=f"{100 * side[key]:.3g} %") if key == "tied" and found.value else found
 
     return [(label, wanted, shown(before, key), shown(after, key)) for label, wanted, key in named]

@@ -25,6 +25,7 @@ STAGES = (
     "resampled",
     "evaluation",
     "downstream",
+    "studies",
     "report",
 )
 

@@ -39,6 +39,7 @@ CONFIG: dict[str, Any] = {
     "weights": {"num_tuning_rows": 512},
     "resample": {"k": 500},
     "evaluate": {"num_repeats": 2, "num_rows": 200, "extractor_epochs": 1},
+    "studies": {"names": ["toy"]},
     "downstream": {"num_labels": 10, "num_unlabelled": 40, "num_updates": 3, "batch_size": 8, "num_seeds": 2},
 }
 

@@ -58,8 +58,20 @@ ARMS: dict[str, dict[str, Any]] = {
         "estimates": REAL,
     },
 }
+RIVALS = {
+    "pool": ("pool-wise SIR", "between pool and target", True),
+    "mh": ("MH-GAN", "the end of a chain over few candidates", True),
+    "drs": ("DRS", "a target whose heavy weights are levelled", True),
+    "obrs": ("OBRS", "a target truncated from above", True),
+    "top_k": ("heaviest", "the rows most like real ones", True),
+    "uniform": ("uniform", "a random sample of the generator", False),
+    "reversed": ("lightest", "the rows least like real ones", True),
+}
+for _name, (_label, _estimates, _biased) in RIVALS.items():
+    _alpha = None if _name == "uniform" else 0.5
+    ARMS[_name] = {"label": _label, "alpha": _alpha, "weighted": False, "biased": _biased, "estimates": _estimates}
 for _name, _arm in ARMS.items():
-    _arm["naive"] = _name.endswith("_naive")
+    _arm["naive"], _arm["rival"] = _name.endswith("_naive"), _name in RIVALS
 FID = {
     "raw": 57.9,
     "weighted": 21.4,
@@ -68,6 +80,13 @@ FID = {
     "gumbel_ht": 21.1,
     "weighted_naive": 187.0,
     "sir_naive": 169.2,
+    "pool": 22.6,
+    "mh": 22.1,
+    "drs": 24.8,
+    "obrs": 21.9,
+    "top_k": 35.0,
+    "uniform": 57.6,
+    "reversed": 242.0,
 }
 CLASSES = ["T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
 
@@ -129,13 +148,17 @@ def calibration(rng: np.random.Generator) -> dict[str, Any]:
     def side(bend: float) -> dict[str, Any]:
         observed = np.clip(predicted + bend * np.sin(2 * np.pi * predicted) + rng.normal(0, 0.01, 12), 0, 1)
         rows = zip(predicted.tolist(), observed.tolist(), strict=True)
-        bins = [{"predicted": p, "observed": o, "count": 166} for p, o in rows]
+        bins = [{"predicted": p, "observed": o, "count": 166, "low": 0.9 * o, "high": 0.1 + 0.9 * o} for p, o in rows]
         numbers = {"log_loss_nats": 0.248 + abs(bend), "brier": 0.077, "ece": 0.012 + abs(bend), "z": 0.7 + 30 * bend}
         numbers |= {"auc": 0.958, "accuracy": 0.9, "mean_w_model": 0.93 - bend, "mean_w_model_se": 0.045}
-        return numbers | {"mean_inverse_w_data": 1.11, "mean_inverse_w_data_se": 0.07, "bins": bins}
+        numbers |= {"mean_inverse_w_data": 1.11, "mean_inverse_w_data_se": 0.07}
+        named = ("log_loss_nats", "brier", "ece", "auc", "accuracy", "mean_w_model", "mean_inverse_w_data")
+        bands = {name: [0.93 * numbers[name], 1.06 * numbers[name]] for name in named}
+        return numbers | {"tied": abs(bend) / 100, "bands": bands, "bins": bins}
 
-    candidates = {"none": 0.2811, "temperature": 0.2502, "platt": 0.2481}
-    return {"kind": "platt", "candidates": candidates, "before": side(-0.1), "after": side(0.0)}
+    candidates = {"temperature": 0.2502, "platt": 0.2481, "beta": 0.2483, "isotonic": 0.2519}
+    sides = {"before": side(-0.1), "after": side(0.0)}
+    return {"kind": "platt", "candidates": candidates, "warnings": [], **sides}
 
 
 def diagnostics() -> dict[str, Any]:
@@ -233,5 +256,6 @@ def example(**changes: Any) -> ReportInputs:
         class_names=CLASSES,
         downstream=downstream(rng),
         training=training(rng),
+        studies={},
     )
     return inputs._replace(**changes)

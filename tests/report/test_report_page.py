@@ -8,17 +8,31 @@ import numpy as np
 import pytest
 from html_reader import Reader
 from report_example import ARMS, METRIC_SCALE, example, images
+from studies_example import studies
 
+from lfiw_ray.report import cells
 from lfiw_ray.report.page import render
 
-SECTIONS = ("images", "distance", "weights", "classifier", "classes", "downstream", "training", "glossary", "run")
+SECTIONS = (
+    "images",
+    "distance",
+    "weights",
+    "classifier",
+    "classes",
+    "downstream",
+    "training",
+    "known",
+    "glossary",
+    "run",
+)
 HOSTILE = "<script>alert(\"x\")</script>'DejaVu Sans' & $\\frac{$ {{ 7 * 7 }} ]]> 名"
-SETTINGS = {"alpha", "min_ess_fraction", "max_k_hat"}
+SETTINGS = {"alpha", "min_ess_fraction", "max_k_hat", "grid", "edges", "k", "kl_nats", "level"}
+STUDY_FIGURES = 4 + 2 + 2 + 1  # of the example's toy, estimators (a case each), telescoping (a model each), gaussians
 
 
 @pytest.fixture(scope="module")
 def page() -> str:
-    return render(example())
+    return render(example(studies=studies()))
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +66,7 @@ def test_ids_are_unique_and_references_resolve(page: str, reader: Reader) -> Non
 def test_pictures_have_a_text_alternative(reader: Reader) -> None:
     assert len(reader.all("img")) == 4 + 2 * 24
     assert all(image["alt"].strip() for image in reader.all("img"))
-    assert len(reader.all("svg")) == 10
+    assert len(reader.all("svg")) == 10 + STUDY_FIGURES
     assert all(svg["role"] == "img" and len(svg["aria-label"]) > 20 for svg in reader.all("svg"))
 
 
@@ -79,7 +93,7 @@ def test_page_is_small_even_with_large_noisy_colour_images() -> None:
 
 
 def test_rendering_twice_gives_the_same_page(page: str) -> None:
-    assert render(example()) == page
+    assert render(example(studies=studies())) == page
 
 
 def test_hostile_text_is_only_text() -> None:
@@ -148,11 +162,22 @@ def test_diagnostics_calibration_and_downstream_show_the_inputs(reader: Reader) 
         numbers = inputs.diagnostics[which]
         assert {str(value) for key, value in numbers.items() if not key.endswith(("_se", "_note"))} <= shown
     for side in ("before", "after"):
-        numbers = {k: v for k, v in inputs.calibration[side].items() if k != "bins" and not k.endswith("_se")}
+        found = inputs.calibration[side]
+        numbers = {k: v for k, v in found.items() if k not in ("bins", "bands") and not k.endswith("_se")}
         assert {str(value) for value in numbers.values()} <= shown
+        for name, ends in found["bands"].items():
+            assert cells.banded(found[name], *ends).interval in reader.text
     assert inputs.downstream is not None
     assert {str(100 * row["mean"]) for row in inputs.downstream["arms"].values()} <= shown
     assert inputs.downstream["verdict"] in reader.text
+
+
+def test_warnings_about_the_calibrator_are_shown(reader: Reader) -> None:
+    calibration = example().calibration | {"warnings": ["THE CLASSIFIER RANKS BACKWARDS", "isotonic makes ties"]}
+    warned = Reader(render(example(calibration=calibration)))
+    assert len(warned.having("div", "fail")) == len(reader.having("div", "fail")) + 1
+    assert "Mind THE CLASSIFIER RANKS BACKWARDS Isotonic makes ties" in warned.text
+    assert "Mind" not in reader.text
 
 
 def test_run_facts_are_shown(reader: Reader) -> None:
@@ -189,8 +214,9 @@ def test_failed_gate_is_loud_and_advises() -> None:
 
 @pytest.mark.parametrize("nothing", [None, float("nan"), float("inf")])
 def test_missing_numbers_are_never_shown_as_numbers(nothing: float | None) -> None:
-    inputs = example()
+    inputs = example(studies=studies())
     names = ("evaluation", "diagnostics", "calibration", "alpha", "downstream", "training", "class_histograms")
+    names += ("studies",)
     blanked = {name: replaced(getattr(inputs, name), float, nothing) for name in names}
     reader = Reader(render(inputs._replace(**blanked)))
     assert not re.search(r"\b(nan|NaN|inf|None)\b", reader.text)

@@ -54,6 +54,44 @@ def test_missing_numbers_have_a_reason() -> None:
     assert cells.cell(1.0, None).note == "no standard error"
 
 
+@pytest.mark.parametrize(
+    ("value", "low", "high", "text", "interval"),
+    [
+        (0.24811, 0.2302, 0.2663, "0.2481", "0.2302 to 0.2663"),
+        (825.2, 20.4, 2429.0, "825", "20 to 2,429"),
+        (0.5, 0.5, 0.5, "0.5000", "0.5000 to 0.5000"),
+        (None, 0.1, 0.2, "n/a", ""),
+        (1.5, None, 0.2, "1.500", ""),
+        (1.5, 0.1, float("inf"), "1.500", ""),
+    ],
+)
+def test_digits_follow_the_interval(
+    value: float | None, low: float | None, high: float | None, text: str, interval: str
+) -> None:
+    found = cells.banded(value, low, high)
+    assert (found.text, found.interval) == (text, interval)
+    assert found.note == ("" if interval else "not computed" if value is None else "no interval")
+
+
+def test_calibration_table_has_intervals_and_ties() -> None:
+    rows = {label: (before, after) for label, _, before, after in tables.calibration_table(example().calibration)}
+    assert [label for label, (_, after) in rows.items() if not after.interval] == [
+        "Z statistic",
+        "rows that share their odds",
+    ]
+    assert [found.text for found in rows["rows that share their odds"]] == ["0.1 %", "0 %"]
+
+
+def test_reliability_plot_draws_bands_and_leaves_out_what_is_missing() -> None:
+    bins = [
+        {"predicted": 0.2, "observed": 0.3, "count": 9, "low": 0.1, "high": 0.5},
+        {"predicted": 0.7, "observed": 0.6, "count": 9, "low": None, "high": None},
+    ]
+    svg = figures.reliability([], bins)
+    assert "largest gap after calibration 0.100" in Reader(svg).all("svg")[0]["aria-label"]
+    assert "nan" not in svg
+
+
 def test_seconds_are_readable() -> None:
     assert [cells.seconds(s) for s in (2.14, 75.2, 3_725.0)] == ["2.1 s", "1 min 15 s", "1 h 2 min"]
 
@@ -84,7 +122,9 @@ def test_arms_stand_under_their_alpha() -> None:
         "Without weights": 1,
         "alpha = 0.5, chosen for this run": 4,
         "Done naively, at alpha = 1": 2,
+        tables.RIVALS: 7,
     }
+    assert [title for title, _ in table.groups][-1] == tables.RIVALS
 
 
 def test_a_column_has_one_number_of_decimals() -> None:
@@ -186,6 +226,15 @@ def test_dot_plot_names_each_arm_with_its_number() -> None:
     reader = Reader(figures.dots(rows, "dots", "FID", 1.04, "real"))
     assert {"raw", "57.90 ± 0.40", "<SIR>", "n/a", "real"} <= set(reader.texts)
     assert reader.all("svg")[0]["aria-label"] == "Dot plot of FID (log scale). raw: 57.90 ± 0.40; <SIR>: n/a."
+
+
+def test_a_heading_makes_room_above_its_row() -> None:
+    rows = [figures.Dot(name, 1.0, 0.1, [], "rival") for name in "abc"]
+    plain, headed = (Reader(figures.dots(r, "dots", "FID")) for r in (rows, [*rows[:2], rows[2]._replace(heading="R")]))
+    assert plain.texts.count("R") == 0
+    assert headed.texts.count("R") == 1
+    heights = [float(reader.all("svg")[0]["viewbox"].split()[3]) for reader in (plain, headed)]
+    assert heights == pytest.approx([62 + 3 * 36, 62 + 3.7 * 36])
 
 
 def test_alpha_plot_without_a_table() -> None:
