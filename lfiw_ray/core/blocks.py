@@ -5,8 +5,8 @@ reading a weight, so that resampling with replacement reads only the blocks that
 by sample id and each is summed on its own, hence the numbers are bit-identical for every way of cutting the
 ids into shards whose length is a multiple of the block.
 
-Exponentials are taken in single precision below the block's largest weight, 64 rows are added in single precision
-and those parts in double: one pass at memory speed, and sums right to about 1e-7.
+Exponentials are taken in single precision, in a unit of the block's own where they would not fit; 64 rows are added
+in single precision and those parts in double: one pass at memory speed, and sums right to about 1e-7.
 
 | symbol | meaning | dtype, unit |
 |---|---|---|
@@ -15,7 +15,7 @@ and those parts in double: one pass at memory speed, and sums right to about 1e-
 | log_sum, log_sum_sq | log of sum w and of sum w^2 of a block | float64 (B,), nats |
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,7 +25,8 @@ from lfiw_ray.core.weights import flatten, largest
 WEIGHT_BLOCK = 8192
 PART = 64
 PARTS = WEIGHT_BLOCK // PART  # of a block
-_BLOCKS_AT_ONCE = 16  # their exponentials fit the L2 cache
+_BLOCKS_AT_ONCE = 32  # their exponentials fit the L2 cache
+_LEAST, _MOST = 1e-12, 1e16  # of a block's sum: squares of its terms are then in the range of single precision
 
 
 class BlockStats(NamedTuple):
@@ -53,23 +54,20 @@ def block_stats(log_w: np.ndarray, start: int, alpha: float = 1.0) -> BlockStats
     """
     if start % WEIGHT_BLOCK:
         raise ValueError(f"start must be a multiple of {WEIGHT_BLOCK}, got {start}")
-    largest(log_w, start)
-    peak, v = np.empty(0), [np.empty((0, 2))]
-    peaks = []
-    for low in range(0, len(log_w), _BLOCKS_AT_ONCE * WEIGHT_BLOCK):
-        chunk = log_w[low : low + _BLOCKS_AT_ONCE * WEIGHT_BLOCK]
-        peak, parts, squares = _relative(chunk if alpha == 1 else flatten(chunk, alpha), squares=True)
-        assert squares is not None
-        peaks.append(peak)
-        v.append(np.stack([parts.sum(axis=1), squares.sum(axis=1)], axis=1))
-    peak = np.concatenate([np.empty(0), *peaks])
+    used = log_w if alpha == 1 else flatten(log_w, alpha)
+    peaks, bases, sums = [np.empty(0)], [np.empty(0)], [np.empty((0, 2))]
+    for some in _summed(used, start):
+        peaks.append(some.rows.max(axis=1).astype(np.float64))
+        bases.append(some.base)
+        sums.append(np.stack([some.sums.sum(axis=1), some.squares().sum(axis=1)], axis=1))
+    base = np.concatenate(bases)
     with np.errstate(divide="ignore"):  # a block without weight has the logarithm -inf
-        log_sum, log_sum_sq = np.log(np.concatenate(v)).T
-    return BlockStats(alpha, peak, peak + log_sum, 2 * peak + log_sum_sq)
+        log_sum, log_sum_sq = np.log(np.concatenate(sums)).T
+    return BlockStats(alpha, np.concatenate(peaks), base + log_sum, 2 * base + log_sum_sq)
 
 
 def part_sums(log_w: np.ndarray, start: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """The largest weight of each block, and the sums of its parts relative to it.
+    """The unit of each block, and the sums of its parts in that unit.
 
     Parameters
     ----------
@@ -78,33 +76,66 @@ def part_sums(log_w: np.ndarray, start: int = 0) -> tuple[np.ndarray, np.ndarray
 
     Returns
     -------
-    peak : (B,) float64, nats; -inf: no weight.
-    sums : (B, 128) float64, sum of exp(log_w - peak) over each 64 rows; 0 where there is no weight.
+    base : (B,) float64, nats.
+    sums : (B, 128) float64, sum of exp(log_w - base) over each 64 rows; 0 where there is no weight.
 
     Raises
     ------
     NonFiniteError
         Some weight is NaN or +inf.
     """
-    largest(log_w, start)
+    found = list(_summed(log_w, start))
+    bases, sums = [f.base for f in found], [f.sums for f in found]
+    return np.concatenate([np.empty(0), *bases]), np.concatenate([np.empty((0, PARTS)), *sums])
+
+
+class _Summed(NamedTuple):
+    """Some blocks: log weights (b, 8192), base (b,), part sums (b, 128) and v = exp(log_w - base), (128 b, 64)."""
+
+    rows: np.ndarray
+    base: np.ndarray
+    sums: np.ndarray
+    v: np.ndarray
+
+    def squares(self) -> np.ndarray:
+        """Part sums of v^2, float64 (b, 128)."""
+        sums: np.ndarray = np.einsum("ij,ij->i", self.v, self.v).reshape(-1, PARTS).astype(np.float64)
+        return sums
+
+
+def _summed(log_w: np.ndarray, start: int) -> Iterator[_Summed]:
+    """A few blocks at a time; what is given is overwritten by the next.
+
+    The base is 0, which saves two passes, unless the block's sum shows that exponentials left the range of single
+    precision or might in their squares; then it is the block's peak.  It depends on the block alone.
+    """
     step = _BLOCKS_AT_ONCE * WEIGHT_BLOCK
-    found = [_relative(log_w[low : low + step], squares=False) for low in range(0, len(log_w), step)]
-    peaks, sums = [f[0] for f in found], [f[1] for f in found]
-    return np.concatenate([np.empty(0), *peaks]), np.concatenate([np.empty((0, PARTS)), *sums])
+    buffer = np.empty((_BLOCKS_AT_ONCE, WEIGHT_BLOCK), np.float32)
+    for low in range(0, len(log_w), step):
+        chunk = log_w[low : low + step]
+        missing = -len(chunk) % WEIGHT_BLOCK
+        if missing:
+            chunk = np.concatenate([chunk, np.full(missing, -np.inf, log_w.dtype)])
+        rows = chunk.reshape(-1, WEIGHT_BLOCK)
+        v = buffer[: len(rows)]
+        with np.errstate(over="ignore"):  # seen in the sum
+            np.exp(rows.astype(np.float32, copy=False), out=v)
+        sums, base = _added(v), np.zeros(len(rows))
+        total = sums.sum(axis=1)
+        far = np.flatnonzero(~((total > _LEAST) & (total < _MOST)))
+        if len(far):
+            largest(chunk, start + low)
+            peak = rows[far].max(axis=1).astype(np.float64)
+            base[far] = np.where(peak == -np.inf, 0.0, peak)
+            v[far] = np.exp(rows[far] - base[far, None])
+            sums[far] = _added(v[far])
+        yield _Summed(rows, base, sums, v.reshape(-1, PART))
 
 
-def _relative(log_w: np.ndarray, squares: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Peaks (B,), part sums of v = exp(log_w - peak) and, when asked for, of v^2 (B, 128); float64."""
-    missing = -len(log_w) % WEIGHT_BLOCK
-    if missing:
-        log_w = np.concatenate([log_w, np.full(missing, -np.inf, log_w.dtype)])
-    rows = log_w.reshape(-1, WEIGHT_BLOCK)
-    peak = np.maximum.reduceat(log_w, np.arange(0, len(log_w), WEIGHT_BLOCK))
-    below = rows - np.where(peak == -np.inf, 0, peak)[:, None]
-    v = np.exp(below.astype(np.float32, copy=False)).reshape(-1, PART)
-    sums = np.einsum("ij->i", v).reshape(-1, PARTS).astype(np.float64)
-    squared = np.einsum("ij,ij->i", v, v).reshape(-1, PARTS).astype(np.float64) if squares else None
-    return peak.astype(np.float64), sums, squared
+def _added(v: np.ndarray) -> np.ndarray:
+    """Part sums (b, 128) float64 of (b, 8192) float32."""
+    sums: np.ndarray = np.einsum("ij->i", v.reshape(-1, PART)).reshape(-1, PARTS).astype(np.float64)
+    return sums
 
 
 def concatenate(parts: Sequence[BlockStats]) -> BlockStats:

@@ -6,7 +6,7 @@ Three forms, all on counter-based Philox generators (Salmon et al. 2011, "Parall
 - `by_block`: per fixed block of 1,024 consecutive sample ids one generator, for noise of any shape
   (a sample's latent and pixel noise).
 - `uniforms`: draw i of one long sequence belongs to sample id i, for one number a row.
-- `coarse` and `refined`: the same in two steps, 16 bits of every row first and the other 48 only of the rows that
+- `coarse` and `refined`: the same in two steps, 8 bits of every row first and the other 56 only of the rows that
   need them, for a filter that looks closely at few rows (Gumbel-top-k).
 
 Shards, workers, retries and the order of work therefore never change a number.
@@ -26,12 +26,13 @@ from lfiw_ray.core.digest import digest_bytes
 
 NOISE_BLOCK = 1024
 _DRAWS_PER_TICK = 4  # one Philox counter step yields four 64-bit draws
-_COARSE_PER_TICK = 16  # or sixteen of 16 bits
+_COARSE_PER_TICK = 32  # or thirty-two of 8 bits
 _BELOW_ONE = 1 - 2.0**-53
+_CACHED_ROWS = 4096  # whose temporaries fit the cache: three times as fast as all at once
 _ROUNDS = 10
 _MULTIPLIERS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)  # of Philox4x32
 _WEYL = 0x9E3779B9, 0xBB67AE85  # what its key grows by each round
-_LOW32, _32, _16 = np.uint64(0xFFFFFFFF), np.uint64(32), np.uint64(16)
+_LOW32, _32, _24, _8 = (np.uint64(n) for n in (0xFFFFFFFF, 32, 24, 8))
 
 
 def _key(seed: int, stream: str) -> int:
@@ -83,12 +84,12 @@ def uniforms(seed: int, stream: str, start: int, stop: int) -> np.ndarray:
 
 
 def coarse(seed: int, stream: str, start: int, stop: int) -> np.ndarray:
-    """(stop - start,) uint16, the leading bits of each row's uniform: u lies in [c, c + 1] / 2^16."""
+    """(stop - start,) uint8, the leading bits of each row's uniform: u lies in [c, c + 1] / 2^8."""
     tick, skip = divmod(start, _COARSE_PER_TICK)
     bits = np.random.Philox(key=_key(seed, stream))
     bits.advance(tick)
-    words = bits.random_raw(-(-(skip + stop - start) // 4))
-    return words.astype("<u8", copy=False).view("<u2")[skip : skip + stop - start]
+    words = bits.random_raw(-(-(skip + stop - start) // 8))
+    return words.astype("<u8", copy=False).view(np.uint8)[skip : skip + stop - start]
 
 
 def refined(seed: int, stream: str, sample_ids: np.ndarray, leading: np.ndarray) -> np.ndarray:
@@ -97,17 +98,19 @@ def refined(seed: int, stream: str, sample_ids: np.ndarray, leading: np.ndarray)
     Parameters
     ----------
     sample_ids : (N,) int64, at least 0, any order.
-    leading : (N,) uint16, what `coarse` gave for them.
+    leading : (N,) uint8, what `coarse` gave for them.
 
     Returns
     -------
     (N,) float64 in (0, 1): 64 random bits, centred in their cell and rounded, hence of full relative precision
     towards 0 (the smallest is 2^-65) and at most 1 - 2^-53.
     """
-    key = _key(seed, f"{stream}/fine")
-    low, high, _, _ = philox4x32(np.asarray(sample_ids, np.uint64), key)
-    fine = (low << _16 | high >> _16).astype(np.float64)
-    u: np.ndarray = np.minimum(leading * 2.0**-16 + (fine + 0.5) * 2.0**-64, _BELOW_ONE)
+    key, u = _key(seed, f"{stream}/fine"), np.empty(len(sample_ids))
+    for start in range(0, len(u), _CACHED_ROWS):
+        rows = slice(start, start + _CACHED_ROWS)
+        low, high, _, _ = philox4x32(np.asarray(sample_ids[rows], np.uint64), key)
+        fine = (low << _24 | high >> _8).astype(np.float64)
+        u[rows] = np.minimum(leading[rows] * 2.0**-8 + (fine + 0.5) * 2.0**-64, _BELOW_ONE)
     return u
 
 

@@ -41,6 +41,7 @@ NAMED: dict[str, Scheme] = {
 """schemes by the name of a selection: plain `sir` is multinomial, as published"""
 _BELOW_ONE = np.nextafter(1.0, 0.0)
 _DRAWS_AT_ONCE = 4096
+_EIGHT = 8  # squared, the rows of a part
 
 
 class Draws(NamedTuple):
@@ -112,28 +113,29 @@ def draw_rows(log_w: np.ndarray, draws: Draws, start: int = 0) -> np.ndarray:
     NonFiniteError
         Some weight is NaN or +inf, or a block that was drawn has no weight.
     """
-    peak, sums = part_sums(log_w, start)
+    base, sums = part_sums(log_w, start)
     local = draws.blocks - start // WEIGHT_BLOCK
-    empty = np.flatnonzero(peak[np.unique(local)] == -np.inf)
+    empty = local[sums[local].sum(axis=1) == 0] if len(local) else local
     if len(empty):
-        at = start + int(np.unique(local)[empty[0]]) * WEIGHT_BLOCK
+        at = start + int(empty[0]) * WEIGHT_BLOCK
         raise NonFiniteError(f"the block at sample id {at} was drawn but has no weight; its statistics are wrong")
-    return start + _rows(log_w, np.cumsum(sums, axis=1), local, draws.positions)
+    return start + _rows(log_w, base, sums, Draws(local, draws.positions))
 
 
-def _rows(log_w: np.ndarray, ends: np.ndarray, blocks: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """Row of each draw: first its part of 64 rows, then the row in it, both by the inverse of cumulative sums.
+def _rows(log_w: np.ndarray, base: np.ndarray, sums: np.ndarray, draws: Draws) -> np.ndarray:
+    """Row of each draw by the inverse of cumulative sums: first its part of 64 rows, then 8 of them, then the row.
 
-    ends : (B, 128), cumulative sums of the parts of each block.
+    base, sums : of all blocks, from `part_sums`.
     """
-    part, inside = _invert(ends, blocks, positions)
-    part += blocks * PARTS
+    part, inside = _invert(np.cumsum(sums, axis=1), draws.blocks, draws.positions)
+    part += draws.blocks * PARTS
     out = np.empty(len(part), np.int64)
     for low in range(0, len(part), _DRAWS_AT_ONCE):
         some = slice(low, low + _DRAWS_AT_ONCE)
-        rows = _part_rows(log_w, part[some])
-        v = np.exp(rows - rows.max(axis=1, keepdims=True))
-        out[some] = _invert(np.cumsum(v, axis=1), np.arange(len(v)), inside[some])[0]
+        v = np.exp(_part_rows(log_w, part[some]) - base[draws.blocks[some], None]).reshape(-1, _EIGHT, _EIGHT)
+        each = np.arange(len(v))
+        eight, position = _invert(np.cumsum(np.einsum("ijk->ij", v), axis=1), each, inside[some])
+        out[some] = _EIGHT * eight + _invert(np.cumsum(v[each, eight], axis=1), each, position)[0]
     return part * PART + out
 
 
@@ -141,6 +143,8 @@ def _part_rows(log_w: np.ndarray, part: np.ndarray) -> np.ndarray:
     """(n, 64) float64 log weights of some parts; the last part may be short, and is filled up with -inf."""
     whole = log_w[: len(log_w) // PART * PART].reshape(-1, PART)
     cut = part == len(whole)
+    if not cut.any():
+        return np.asarray(whole[part], np.float64)
     rows = np.empty((len(part), PART))
     rows[~cut] = whole[part[~cut]]
     rows[cut] = np.pad(np.asarray(log_w[len(whole) * PART :], np.float64), (0, PART), constant_values=-np.inf)[:PART]
@@ -203,17 +207,18 @@ def resample(
     NonFiniteError
         Some weight is NaN or +inf, or all are zero while k > 0.
     """
-    peak, sums = part_sums(log_w, start)
-    with np.errstate(divide="ignore"):
-        log_sums = peak + np.log(sums.sum(axis=1))
+    base, sums = part_sums(log_w, start)
     certain = np.empty(0, np.int64)
-    if scheme == "residual" and k and np.isfinite(total(log_sums)):
-        unit = log_unit_of(log_sums, k)
+    if scheme == "residual" and k and sums.any():
+        unit = log_unit_of(_log_sums(base, sums), k)
         certain = start + copies(log_w, unit)
         log_w = residual(log_w, unit)
-        peak, sums = part_sums(log_w, start)
-        with np.errstate(divide="ignore"):
-            log_sums = peak + np.log(sums.sum(axis=1))
-    draws = allocate(log_sums, k - len(certain), seed, scheme, stream)
-    found = start + _rows(log_w, np.cumsum(sums, axis=1), draws.blocks, draws.positions)
-    return collect(np.concatenate([certain, found]))
+        base, sums = part_sums(log_w, start)
+    draws = allocate(_log_sums(base, sums), k - len(certain), seed, scheme, stream)
+    return collect(np.concatenate([certain, start + _rows(log_w, base, sums, draws)]))
+
+
+def _log_sums(base: np.ndarray, sums: np.ndarray) -> np.ndarray:
+    with np.errstate(divide="ignore"):  # no weight: -inf
+        logs: np.ndarray = base + np.log(sums.sum(axis=1))
+    return logs

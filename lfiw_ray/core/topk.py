@@ -7,8 +7,8 @@ there are; where they do, the smaller sample id goes first.
 
 Three facts make it cheap and mergeable.  The top of a union is the top of the tops.  A row can only beat a key
 `bar` when -log(1 - u) < exp(log_w - bar); as -log(1 - u) >= u, the test u < exp(log_w - bar) throws out all but
-about k rows before any logarithm is taken.  And 16 bits of u are enough for that test, first against the largest
-weight of 256 rows, then against the row's own, so that most rows cost one comparison of two bytes.  `guess_bar`
+about k rows before any logarithm is taken.  And 8 bits of u are enough for that test, first against the largest
+weight of 128 rows, then against the row's own, so that most rows cost one comparison of a byte.  `guess_bar`
 says from a sample of the weights what bar about k rows will reach; a bar that was too high is noticed (`complete`).
 
 It is *not* sampling with probability proportional to w: heavy rows are under-represented as k / N grows.  Given
@@ -23,25 +23,21 @@ w_i / pi_i is its Horvitz-Thompson weight (Duffield, Lund & Thorup 2007, priorit
 | bar | keys below it are not looked for | float, nats |
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from lfiw_ray.core import noise
+from lfiw_ray.core.inclusion import guess_bar, log_inclusion, spread
 from lfiw_ray.core.selection import Selection
-from lfiw_ray.core.weights import largest
+from lfiw_ray.core.weights import Monotone, as_given, largest
 from lfiw_ray.errors import ConfigError
 
-_CHUNK = 1 << 17  # rows looked at at a time; their weights and bits fit the L2 cache
-_PART = 256  # rows that share one bound; divides _CHUNK
-_CELLS = 1 << 16  # of a uniform's leading bits
-_SPARE = 8192  # rows that may wait beyond k before the state is cut back
+_CHUNK = 3 << 16  # rows looked at at a time; their weights and bits fit the L2 cache
+_PART = 128  # rows that share one bound; divides _CHUNK
+_CELLS = 1 << 8  # of a uniform's leading bits
+_SPARE = 8192  # rows that may wait beyond 1.5 k before the state is cut back
 _EPS = float(np.finfo(np.float64).eps)
-_SURE = 6.0  # standard errors by which guess_bar stays below its estimate
-
-Monotone = Callable[[np.ndarray], np.ndarray]
-"""From raw log weights to those used, (N,) float to (N,) float64, not decreasing and row by row; -inf stays."""
 
 
 class TopK(NamedTuple):
@@ -63,65 +59,70 @@ def empty(k: int, bar: float = -np.inf) -> TopK:
 
 def init(log_w: np.ndarray, start: int, k: int, seed: int, stream: str = "gumbel") -> TopK:
     """Top of rows start .. start + N that are all at hand; see `extend`."""
-    top = extend(empty(k, guess_bar(_spread(log_w), len(log_w), k)), log_w, start, seed, stream)
+    top = extend(empty(k, guess_bar(spread(log_w), len(log_w), k)), log_w, start, seed, stream)
     return top if complete(top) else extend(empty(k), log_w, start, seed, stream)
-
-
-def _spread(log_w: np.ndarray, pieces: int = 64, rows: int = 1024) -> np.ndarray:
-    """Some rows, in pieces spread evenly."""
-    if len(log_w) <= pieces * rows:
-        return log_w
-    starts = np.linspace(0, len(log_w) - rows, pieces).astype(np.int64)
-    return np.concatenate([log_w[start : start + rows] for start in starts])
-
-
-def as_given(log_w: np.ndarray) -> np.ndarray:
-    """The weights as they are, as float64."""
-    return np.asarray(log_w, np.float64)
 
 
 def extend(
     state: TopK, log_w: np.ndarray, start: int, seed: int, stream: str = "gumbel", form: Monotone = as_given
 ) -> TopK:
-    """Top of the rows seen so far and of rows start .. start + N, which must be new.
+    """Top of the rows seen so far and of rows start .. start + N, which must be new; see `Search`."""
+    search = Search(state, seed, stream, form)
+    search.look(log_w, start)
+    return search.finish()
+
+
+class Search:
+    """Looks through ranges of new rows, one after the other, and sorts only when many have been found.
 
     The state's kappa is the running threshold, so that one task over many shards looks closely at few rows.
     Memory beyond the input is O(k).
 
     Parameters
     ----------
-    log_w : (N,) floats, nats.  Rows of -inf are never selected.
-    start : sample id of row 0.
+    state : what has been seen before.
     seed, stream : name the noise; the same for all rows of one selection.
     form : applied to the weights before use, only to rows that are looked at closely.
-
-    Raises
-    ------
-    NonFiniteError
-        Some weight is NaN or +inf.
     """
-    found: list[tuple[np.ndarray, ...]] = []
-    waiting = 0
-    for low in range(0, len(log_w), _CHUNK):
-        chunk = np.asarray(log_w[low : low + _CHUNK])
-        largest(chunk, start + low)
-        leading = noise.coarse(seed, stream, start + low, start + low + len(chunk))
-        rows = contenders(chunk, leading, threshold(state), form)
-        found.append((start + low + rows.astype(np.int64), leading[rows], form(chunk[rows])))
-        waiting += len(rows)
-        if waiting > state.k + _SPARE:  # amortised: as many rows come in as are looked at again
-            state, found, waiting = _admit(state, found, seed, stream), [], 0
-    return _admit(state, found, seed, stream)
 
+    def __init__(self, state: TopK, seed: int, stream: str = "gumbel", form: Monotone = as_given):
+        self._state, self._seed, self._stream, self._form = state, seed, stream, form
+        self._found: list[tuple[np.ndarray, ...]] = []
+        self._waiting = 0
 
-def _admit(state: TopK, found: list[tuple[np.ndarray, ...]], seed: int, stream: str) -> TopK:
-    """The state with the contenders (sample ids, leading bits, log weights) whose keys are among the largest."""
-    if not found:
-        return state
-    sample_ids, leading, log_w = (np.concatenate(columns) for columns in zip(*found, strict=True))
-    keys = keys_of(log_w, noise.refined(seed, stream, sample_ids, leading))
-    new = state._replace(keys=keys, sample_ids=sample_ids, log_w=log_w)
-    return _top(_join([state, _kept(new, keys >= state.bar)]))
+    def look(self, log_w: np.ndarray, start: int) -> None:
+        """Rows start .. start + N.
+
+        Parameters
+        ----------
+        log_w : (N,) floats, nats.  Rows of -inf are never selected.
+        start : sample id of row 0.
+
+        Raises
+        ------
+        NonFiniteError
+            Some weight is NaN or +inf.
+        """
+        for low in range(0, len(log_w), _CHUNK):
+            self._look(np.asarray(log_w[low : low + _CHUNK]), start + low)
+
+    def _look(self, log_w: np.ndarray, start: int) -> None:
+        leading = noise.coarse(self._seed, self._stream, start, start + len(log_w))
+        rows = contenders(log_w, leading, threshold(self._state), self._form, start)
+        self._found.append((start + rows.astype(np.int64), leading[rows], self._form(log_w[rows])))
+        self._waiting += len(rows)
+        if self._waiting > 1.5 * self._state.k + _SPARE:  # amortised: as many rows come in as are looked at again
+            self.finish()
+
+    def finish(self) -> TopK:
+        """The state with the contenders (sample ids, leading bits, log weights) whose keys are among the largest."""
+        if self._found:
+            sample_ids, leading, log_w = (np.concatenate(columns) for columns in zip(*self._found, strict=True))
+            keys = keys_of(log_w, noise.refined(self._seed, self._stream, sample_ids, leading))
+            new = self._state._replace(keys=keys, sample_ids=sample_ids, log_w=log_w)
+            self._state = _top(_join([self._state, _kept(new, keys >= self._state.bar)]))
+            self._found, self._waiting = [], 0
+        return self._state
 
 
 def merge(a: TopK, b: TopK) -> TopK:
@@ -192,50 +193,15 @@ def finish(state: TopK) -> Selection:
     return Selection(state.sample_ids[:k][order], state.keys[:k][order], np.ones(k, np.int64), weight)
 
 
-def log_inclusion(log_w: np.ndarray, kappa: float) -> np.ndarray:
-    """(N,) float64 log of pi = 1 - exp(-exp(log_w - kappa)); 0 when kappa is -inf, as then all rows are taken."""
-    with np.errstate(over="ignore"):  # an overflow to inf is right: pi is 1
-        rate = np.exp(log_w - kappa)
-    log_pi: np.ndarray = np.log(-np.expm1(-rate))
-    return log_pi
-
-
-def guess_bar(sample: np.ndarray, num_rows: int, k: int) -> float:
-    """A bar that at least k + 1 of num_rows keys almost surely reach, and few more.
-
-    Parameters
-    ----------
-    sample : (n,) log weights in the form that is used, spread over the rows.
-
-    Returns
-    -------
-    The bar, nats.  The expected number of keys above it is sum of pi, whose terms lie in [0, 1] however heavy the
-    tail, so that a sample tells it well.  -inf where it cannot be told.
-    """
-    log_w = as_given(sample)
-    log_w = log_w[log_w > -np.inf]
-    scale = num_rows / max(len(sample), 1)
-    wanted = k + 1 + _SURE * np.sqrt(k + 1)
-    if scale * len(log_w) < 2 * wanted or scale < 2:  # no sample, or nearly all rows are wanted
-        return -np.inf
-    peak = float(log_w.max())
-    bar = peak + float(np.log(scale * np.exp(log_w - peak).sum() / wanted))  # too high, as pi <= exp(log_w - bar)
-    for _ in range(40):
-        pi = np.exp(log_inclusion(log_w, bar))
-        found = scale * pi.sum() - _SURE * scale * np.sqrt(np.sum(pi * pi))
-        if found >= wanted:
-            return bar
-        bar -= max(0.02, float(np.log(wanted / found)) if found > 0 else 0.5)
-    return -np.inf
-
-
 def keys_of(log_w: np.ndarray, u: np.ndarray) -> np.ndarray:
     """(N,) float64 perturbed log weights of uniforms in (0, 1)."""
     keys: np.ndarray = log_w - np.log(-np.log1p(-u))
     return keys
 
 
-def contenders(log_w: np.ndarray, leading: np.ndarray, bar: float, form: Monotone = as_given) -> np.ndarray:
+def contenders(
+    log_w: np.ndarray, leading: np.ndarray, bar: float, form: Monotone = as_given, start: int = 0
+) -> np.ndarray:
     """Rows whose key may reach `bar`: all that do, and few others.
 
     Exactness under rounding: a computed key is off by at most about 40 eps from its logarithm and
@@ -244,13 +210,21 @@ def contenders(log_w: np.ndarray, leading: np.ndarray, bar: float, form: Monoton
 
     Parameters
     ----------
-    log_w : (N,) floats, nats, none NaN or +inf.
-    leading : (N,) uint16 from `noise.coarse`.
+    log_w : (N,) floats, nats.
+    leading : (N,) uint8 from `noise.coarse`.
+    start : sample id of row 0, for the message.
+
+    Raises
+    ------
+    NonFiniteError
+        Some weight is NaN or +inf.
     """
-    if len(log_w) == 0 or bar == -np.inf:
+    if len(log_w) == 0:
+        return np.empty(0, np.int64)
+    largest(log_w, start)
+    if bar == -np.inf:
         return np.flatnonzero(form(log_w) > -np.inf)
-    parts = np.arange(0, len(log_w), _PART)
-    bounds = _cells(form(np.maximum.reduceat(log_w, parts)), bar)
+    bounds = _cells(form(np.maximum.reduceat(log_w, np.arange(0, len(log_w), _PART))), bar)
     whole = len(log_w) // _PART * _PART
     near = np.empty(len(log_w), bool)
     rows_of_parts = leading[:whole].reshape(-1, _PART), near[:whole].reshape(-1, _PART)
@@ -263,12 +237,12 @@ def contenders(log_w: np.ndarray, leading: np.ndarray, bar: float, form: Monoton
 
 
 def _cells(log_w: np.ndarray, bar: float) -> np.ndarray:
-    """(N,) uint16, the last cell of leading bits in which a row of this weight can reach the bar."""
+    """(N,) uint8, the last cell of leading bits in which a row of this weight can reach the bar."""
     peak = float(np.max(log_w, initial=-np.inf))
     slack = 1e-12 + 8 * _EPS * abs(bar) + (8 * _EPS * abs(peak) if peak > -np.inf else 0.0)
     with np.errstate(over="ignore"):  # an overflow to inf lets every row through, as it must
         last = np.floor(np.exp(log_w - bar + slack) * _CELLS)
-    cells: np.ndarray = np.minimum(last, _CELLS - 1).astype(np.uint16)
+    cells: np.ndarray = np.minimum(last, _CELLS - 1).astype(np.uint8)
     return cells
 
 
@@ -287,4 +261,8 @@ def _top(state: TopK) -> TopK:
     if len(keys) > k + 1:
         least = np.partition(keys, len(keys) - k - 1)[len(keys) - k - 1]
         state = _kept(state, keys >= least)
-    return _kept(state, np.lexsort((state.sample_ids, -state.keys))[: k + 1])
+    order = np.argsort(-state.keys)
+    ordered = state.keys[order]
+    if np.any(ordered[1:] == ordered[:-1]):  # rare, and ten times as slow
+        order = np.lexsort((state.sample_ids, -state.keys))
+    return _kept(state, order[: k + 1])

@@ -17,6 +17,7 @@ in one table in core/forms.py.
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +25,15 @@ import numpy as np
 from lfiw_ray.errors import NonFiniteError
 
 _ROWS_NAMED = 5  # how many offending rows an error message lists
+
+
+Monotone = Callable[[np.ndarray], np.ndarray]
+"""From raw log weights to those used, (N,) float to (N,) float64, not decreasing and row by row; -inf stays."""
+
+
+def as_given(log_w: np.ndarray) -> np.ndarray:
+    """The weights as they are, as float64."""
+    return np.asarray(log_w, np.float64)
 
 
 def largest(log_w: np.ndarray, start: int = 0) -> float:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lfiw_ray.core import rivals, sir, topk
-from lfiw_ray.core.topk import Monotone, as_given
+from lfiw_ray.core.weights import Monotone, as_given
 
 
 class Arm(NamedTuple):

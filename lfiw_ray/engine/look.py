@@ -10,12 +10,13 @@
 States of neighbouring groups of shards are merged in their order.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lfiw_ray.core import blocks, poolwise, ranks, rivals_mh, topk
-from lfiw_ray.core.weights import largest
+from lfiw_ray.core.weights import flatten, largest
 from lfiw_ray.engine.read import shard_labels, shard_log_w
 from lfiw_ray.engine.wanted import RANKED, REPLACED, Wanted
 from lfiw_ray.store.shards import Table
@@ -40,13 +41,13 @@ def of_class(log_w: np.ndarray, labels: np.ndarray | None, label: int | None) ->
 
 def look(pool: Pool, wanted: list[Wanted], shards: list[int]) -> list[Any]:
     """States of some consecutive shards, one for each selection."""
-    states: list[Any] = [None] * len(wanted)
+    seen = [_Seen(one) for one in wanted]
     labelled = any(one.label is not None for one in wanted)
     for shard in shards:
         start, log_w, labels = pool.rows(shard, labelled)
-        for position, one in enumerate(wanted):
-            states[position] = _seen(one, states[position], of_class(log_w, labels, one.label), start)
-    return states
+        for one in seen:
+            one.add(of_class(log_w, labels, one.wanted.label), start)
+    return [one.state() for one in seen]
 
 
 def merge_all(wanted: list[Wanted], a: list[Any], b: list[Any]) -> list[Any]:
@@ -54,17 +55,37 @@ def merge_all(wanted: list[Wanted], a: list[Any], b: list[Any]) -> list[Any]:
     return [_merged(one, x, y) for one, x, y in zip(wanted, a, b, strict=True)]
 
 
-def _seen(one: Wanted, state: Any, log_w: np.ndarray, start: int) -> Any:
-    """The state after one more shard."""
-    if one.scheme == "gumbel":
-        return topk.extend(state or topk.empty(one.k, one.bar), log_w, start, one.seed, form=one.form)
-    new = _alone(one, log_w, start)
-    return new if state is None else _merged(one, state, new)
+class _Seen:
+    """One selection's view of shard after shard; what need not be merged at once waits for the end."""
+
+    def __init__(self, wanted: Wanted):
+        self.wanted = wanted
+        self._search = _search(wanted) if wanted.scheme in ("gumbel", "uniform") else None
+        self._parts: list[Any] = []
+
+    def add(self, log_w: np.ndarray, start: int) -> None:
+        """One more shard."""
+        if self._search:
+            self._search.look(log_w, start)
+            return
+        self._parts.append(_alone(self.wanted, log_w, start))
+        if self.wanted.scheme not in REPLACED and len(self._parts) > 1:
+            self._parts = [_merged(self.wanted, *self._parts)]
+
+    def state(self) -> Any:
+        """The state of all shards."""
+        if self._search:
+            return self._search.finish()
+        return blocks.concatenate(self._parts) if self.wanted.scheme in REPLACED else self._parts[0]
+
+
+def _search(one: Wanted) -> topk.Search:
+    if one.scheme == "uniform":
+        return topk.Search(topk.empty(one.k), one.seed, "uniform", partial(flatten, alpha=0.0))
+    return topk.Search(topk.empty(one.k, one.bar), one.seed, form=one.form)
 
 
 def _alone(one: Wanted, log_w: np.ndarray, start: int) -> Any:
-    if one.scheme == "uniform":
-        return ranks.uniform(log_w, start, one.k, one.seed)
     largest(log_w, start)
     used = one.form(log_w)
     if one.scheme in RANKED:

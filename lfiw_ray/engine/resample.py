@@ -16,8 +16,9 @@ import ray
 
 from lfiw_ray.core import fresh, ranks, topk
 from lfiw_ray.core.blocks import BlockStats
+from lfiw_ray.core.inclusion import guess_bar
 from lfiw_ray.core.selection import Selection, joined
-from lfiw_ray.core.topk import Monotone
+from lfiw_ray.core.weights import Monotone
 from lfiw_ray.engine.cluster import unwrapped
 from lfiw_ray.engine.draw import draw
 from lfiw_ray.engine.groups import merged
@@ -112,7 +113,7 @@ def _with_bars(pool: Pool, wanted: list[Wanted]) -> list[Wanted]:
         sample = ray.get(_sample.remote(pool))
     num_rows = pool.weights.layout.num_rows
     return [
-        one._replace(bar=topk.guess_bar(one.form(sample), num_rows, one.k))
+        one._replace(bar=guess_bar(one.form(sample), num_rows, one.k))
         if one.scheme == "gumbel" and one.label is None
         else one
         for one in wanted

@@ -5,8 +5,7 @@ from typing import Literal, NamedTuple
 
 from lfiw_ray.config_selections import Scheme, SelectionConfig
 from lfiw_ray.core import sir
-from lfiw_ray.core.topk import Monotone
-from lfiw_ray.core.weights import flatten
+from lfiw_ray.core.weights import Monotone, flatten
 from lfiw_ray.engine.run import Run
 from lfiw_ray.errors import ConfigError
 

@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from lfiw_ray.core import noise, topk
+from lfiw_ray.core import inclusion, noise, topk
 from lfiw_ray.core.weights import flatten
 
 TEN = np.log([8.0, 4, 2, 1, 1, 1, 1, 1, 1, 1])
@@ -43,7 +43,7 @@ def test_a_guessed_bar_changes_nothing(order):
 def test_the_guess_is_reached_and_close(k, sigma):
     """200 seeds each: the bar is six standard errors low, so a single miss is a fault; and few rows more pass."""
     log_w = sigma * np.random.default_rng(1).standard_normal(100_000)
-    bar = topk.guess_bar(log_w[::10], len(log_w), k)
+    bar = inclusion.guess_bar(log_w[::10], len(log_w), k)
     found = [topk.extend(topk.empty(100_000, bar), log_w, 0, seed) for seed in range(5 if k == 3000 else 200)]
     sizes = np.array([len(state.keys) for state in found])
     assert sizes.min() > k

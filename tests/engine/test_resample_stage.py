@@ -81,7 +81,7 @@ def test_several_seeds_and_sizes_in_one_pass(tmp_path: Path, log_w: np.ndarray) 
 
 @pytest.mark.parametrize("scheme", ["gumbel", "sir", "residual"])
 def test_a_bar_that_misleads_changes_nothing(tmp_path: Path, log_w: np.ndarray, scheme: str, monkeypatch) -> None:
-    monkeypatch.setattr(stage.topk, "guess_bar", lambda *_: 50.0)
+    monkeypatch.setattr(stage, "guess_bar", lambda *_: 50.0)
     pool = Pool(write_weights(tmp_path, log_w, 8192), None)
     assert same(select(pool, [wanted(scheme)], 2)[scheme], at_hand(wanted(scheme), log_w))
 
