@@ -160,7 +160,7 @@ def _invert(ends: np.ndarray, rows: np.ndarray, positions: np.ndarray) -> tuple[
     rows, positions : (n,), which row, and where.
     """
     last = ends.shape[1] - 1
-    targets = np.minimum(positions * ends[rows, last], np.nextafter(ends[rows, last], 0))
+    targets = positions * ends[rows, last]  # less than the last end, in float64 too
     column = np.zeros(len(rows), np.int64)
     step = ends.shape[1] // 2
     while step:  # the first column that ends beyond the target; one without weight ends where the one before it does

@@ -84,3 +84,17 @@ def test_parts_add_up_to_their_block(dtype):
     rows = np.pad(LOG_W.astype(float), (0, -len(LOG_W) % WEIGHT_BLOCK), constant_values=-np.inf)
     exact = np.exp(rows.reshape(len(peak), -1) - peak[:, None]).reshape(len(peak), blocks.PARTS, -1).sum(axis=2)
     np.testing.assert_allclose(parts, exact, rtol=1e-6)
+
+
+@pytest.mark.parametrize("offset", [-300.0, -100.0, -60.0, -45.0, -30.0, 30.0, 45.0, 60.0, 80.0, 100.0, 300.0])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_weights_out_of_the_range_of_single_precision(offset, dtype):
+    """Every second block; its neighbours are as they would be without it."""
+    log_w = LOG_W.astype(dtype)
+    log_w[WEIGHT_BLOCK : 2 * WEIGHT_BLOCK] += dtype(offset)
+    stats = blocks.block_stats(log_w, 0)
+    parts = [log_w[i : i + WEIGHT_BLOCK].astype(float) for i in range(0, len(log_w), WEIGHT_BLOCK)]
+    np.testing.assert_allclose(stats.log_sum, [logsumexp(p) for p in parts], atol=1e-6)
+    np.testing.assert_allclose(stats.log_sum_sq, [logsumexp(2 * p) for p in parts], atol=2e-6)
+    others = np.arange(len(parts)) != 1
+    assert np.array_equal(stats.log_sum[others], blocks.block_stats(LOG_W.astype(dtype), 0).log_sum[others])

@@ -68,6 +68,28 @@ def test_states_with_different_bars_merge_to_what_both_have_seen():
     assert np.array_equal(merged.keys, topk.init(log_w, 0, 50, 1).keys)
 
 
+def test_a_merged_state_keeps_nothing_below_the_higher_bar():
+    """One side did not keep such rows, so that those of the other must not pass for the best of both."""
+    log_w = np.random.default_rng(2).standard_normal(4000)
+    low, high = (
+        topk.extend(topk.empty(3000), log_w[:2000], 0, 1),
+        topk.extend(topk.empty(3000, 2.0), log_w[2000:], 2000, 1),
+    )
+    for merged in (topk.merge(low, high), topk.merge(high, low)):
+        assert merged.keys.min() >= 2.0
+        assert not topk.complete(merged)
+
+
+def test_the_guess_is_reached_whatever_the_sample():
+    """200 samples of a heavy-tailed pool: the bar is six of the sample's standard errors low."""
+    rng = np.random.default_rng(3)
+    log_w = 3.0 * rng.standard_normal(100_000)
+    keys = np.sort(topk.init(log_w, 0, 400, 1).keys)[::-1]
+    bars = [inclusion.guess_bar(rng.choice(log_w, 2000, replace=False), len(log_w), 100) for _ in range(200)]
+    assert max(bars) < keys[100]
+    assert np.median(bars) > -np.inf
+
+
 @pytest.mark.parametrize("alpha", [0.0, 0.4])
 def test_a_form_of_the_weights_is_as_good_as_weights_of_that_form(alpha):
     log_w = np.random.default_rng(2).standard_normal(200_000).astype(np.float32)

@@ -55,6 +55,14 @@ def test_ids_beyond_32_bits(pool: Pool) -> None:
     assert np.all((sir.draw_rows(rows, draws, start) >= start) & (sir.draw_rows(rows, draws, start) < N))
 
 
+def test_a_task_keeps_only_what_reaches_the_bar(pool: Pool) -> None:
+    one = Wanted("gumbel", "gumbel", 5000, 1, Form().apply, None, 1)
+    (all_,), (few,) = (look(pool, [w], last_shards(pool.weights)) for w in (one, one._replace(bar=6.0)))
+    assert (len(all_.keys), few.bar) == (5001, 6.0)
+    assert np.array_equal(few.keys, all_.keys[all_.keys >= 6.0])
+    assert 0 < len(few.keys) < 500
+
+
 def test_noise_at_the_far_end_depends_on_the_id_alone() -> None:
     leading = noise.coarse(3, "gumbel", N - 40, N)
     assert np.array_equal(leading[-7:], noise.coarse(3, "gumbel", N - 7, N))
