@@ -8,6 +8,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from lfiw_ray.config_generators import (
+    DAGANConfig,
+    ExternalConfig,
+    FlowConfig,
+    GeneratorName,
+    IWAEConfig,
+    PixelCNNConfig,
+    SNGANConfig,
+    VAEConfig,
+)
 from lfiw_ray.config_selections import ResampleConfig
 from lfiw_ray.core.blocks import WEIGHT_BLOCK
 from lfiw_ray.core.noise import NOISE_BLOCK
@@ -49,6 +59,8 @@ class TrainConfig(Section):
     ema_decay: float = what(
         0.999, "decay of the averaged weights, which are the ones kept; 0: no averaging", ge=0, lt=1
     )
+    beta1: float = what(0.9, "decay of AdamW's first moment", ge=0, lt=1)
+    beta2: float = what(0.999, "decay of AdamW's second moment", ge=0, lt=1)
     clip_norm: float = what(1.0, "largest gradient norm; 0: no clipping", ge=0)
     patience_epochs: int = what(0, "stop after so many epochs without a better held-out loss; 0: never", ge=0)
     bf16: bool = what(True, "bfloat16 autocast on a GPU")
@@ -60,21 +72,17 @@ class TrainConfig(Section):
     checkpoint_every_minutes: float = how(5.0, "minutes between checkpoints, when that is sooner", gt=0)
 
 
-class VAEConfig(Section):
-    """Convolutional variational autoencoder with a discretised logistic likelihood."""
-
-    latents: int = what(16, "latent dimensions", ge=1)
-    width: int = what(16, "channels of the first layer", ge=1)
-    kl_weight: float = what(8.0, "weight of the KL term; 1 is the ELBO, more makes cleaner samples", gt=0)
-    pixel_scale: float = what(0.08, "scale of every pixel's logistic, in units of the [-1, 1] pixel range", gt=0)
-    sample_mean: bool = what(False, "emit the decoder's mean instead of a sample of x")
-
-
 class GeneratorConfig(Section):
     """The generator and its training."""
 
-    model: Literal["vae"] = what("vae", "model of the registry")
+    model: GeneratorName = what("vae", "model of the registry, or where a generator made elsewhere comes from")
     vae: VAEConfig = VAEConfig()
+    iwae: IWAEConfig = IWAEConfig()
+    pixelcnn: PixelCNNConfig = PixelCNNConfig()
+    sngan: SNGANConfig = SNGANConfig()
+    dagan: DAGANConfig = DAGANConfig()
+    flow: FlowConfig = FlowConfig()
+    external: ExternalConfig = ExternalConfig()
     train: TrainConfig = TrainConfig(epochs=40, batch_size=32, lr=2e-3, ema_decay=0.99)
 
 

@@ -13,14 +13,15 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 BASE = {"errors", "core"}
-WORK = BASE | {"config", "config_selections", "models", "store", "data", "engine"}
+WORK = BASE | {"config", "config_selections", "config_generators", "models", "store", "data", "engine"}
 MAY_IMPORT = {  # besides itself
     "errors": set(),
     "core": {"errors"},
     "section": set(),
     "config_selections": {"section"},
-    "config": BASE | {"section", "config_selections"},
-    "models": BASE | {"config"},
+    "config_generators": {"section"},
+    "config": BASE | {"section", "config_selections", "config_generators"},
+    "models": BASE | {"config", "config_generators"},
     "store": BASE,
     "data": BASE | {"config"},
     "resampling": BASE | {"store"},
@@ -36,6 +37,7 @@ MAY_USE = {  # packages from outside the standard library
     "core": {"numpy", "scipy", "sklearn"},
     "section": {"pydantic"},
     "config_selections": {"pydantic"},
+    "config_generators": {"pydantic"},
     "config": {"pydantic"},
     "models": {"numpy", "torch", "torchvision", "torch_fidelity", "safetensors"},
     "store": {"numpy", "pyarrow", "fsspec"},

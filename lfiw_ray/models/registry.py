@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from torch import nn
 
-from lfiw_ray.config import ClassifierConfig, GeneratorConfig, VAEConfig
+from lfiw_ray.config import ClassifierConfig, GeneratorConfig
+from lfiw_ray.config_generators import VAEConfig
 from lfiw_ray.errors import DataError
 from lfiw_ray.models.checkpoint import Description, description_from_bytes, tensors_from_bytes
 from lfiw_ray.models.classifier import Classifier

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from lfiw_ray.config import VAEConfig
+from lfiw_ray.config_generators import VAEConfig
 from lfiw_ray.core import losses, noise
 from lfiw_ray.errors import ConfigError
 from lfiw_ray.models.noise import BatchNoise

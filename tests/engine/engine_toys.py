@@ -9,7 +9,8 @@ import pyarrow as pa
 import torch
 from torch import nn
 
-from lfiw_ray.config import TrainConfig, VAEConfig
+from lfiw_ray.config import TrainConfig
+from lfiw_ray.config_generators import VAEConfig
 from lfiw_ray.core import blocks
 from lfiw_ray.engine.train_loop import TrainJob
 from lfiw_ray.engine.train_watch import Rank

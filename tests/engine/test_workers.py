@@ -7,7 +7,8 @@ import pytest
 import torch
 from engine_toys import SHAPE, flip_bit, tiny_vae, write_samples, write_table
 
-from lfiw_ray.config import ClassifierConfig, VAEConfig
+from lfiw_ray.config import ClassifierConfig
+from lfiw_ray.config_generators import VAEConfig
 from lfiw_ray.core.blocks import block_stats, to_json
 from lfiw_ray.core.calibration import Calibration
 from lfiw_ray.engine.committee import Member

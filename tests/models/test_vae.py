@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from lfiw_ray.config import VAEConfig
+from lfiw_ray.config_generators import VAEConfig
 from lfiw_ray.core import losses
 from lfiw_ray.errors import ConfigError
 from lfiw_ray.models.noise import BatchNoise
