@@ -1,6 +1,6 @@
 """Compare our speed with that of others: the same work, the same machine, the same run, in turn.
 
-python jobs/benchmark.py resample [--quick] [--json FILE] [--folder URL]
+python jobs/benchmark.py NAME [--quick] [--json FILE] [--folder URL]
 
 Prints a table; --json also writes it.  Exit codes: 0 all goals met, 1 one was missed on this machine, 2 bad input.
 """

@@ -29,7 +29,7 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 class DataConfig(Section):
     """Real data and its four disjoint splits."""
 
-    name: Literal["embedded", "fashion-mnist", "mnist", "cifar10", "parquet", "images"] = what(
+    name: Literal["embedded", "fashion-mnist", "mnist", "cifar10", "omniglot", "parquet", "images"] = what(
         "embedded", "data set; `embedded` is 10,000 Fashion-MNIST images inside the package"
     )
     path: str | None = how(None, "folder or URL of the data set's files (any fsspec URL); not for `embedded`")

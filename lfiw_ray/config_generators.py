@@ -27,8 +27,8 @@ class IWAEConfig(Section):
     objective: Literal["iwae", "vae", "dreg"] = what(
         "iwae", "log of the mean of k weights, mean of k logs, or the first with doubly reparameterised gradients"
     )
-    latents: int = what(50, "latent dimensions of the first stochastic layer", ge=1)
-    hidden: int = what(200, "units of each deterministic layer", ge=1)
+    latents: int = what(50, "latent dimensions of the last stochastic layer; the first of two has twice as many", ge=1)
+    hidden: int = what(200, "units of each deterministic layer; half as many between two stochastic layers", ge=2)
     likelihood: Literal["bernoulli", "logistic"] = what(
         "logistic", "of the pixels: Bernoulli for binarised images, discretised logistic for 8-bit ones"
     )
@@ -60,6 +60,7 @@ class DAGANConfig(Section):
     latents: int = what(100, "latent dimensions", ge=1)
     width: int = what(64, "channels of the first layer", ge=4)
     critic_steps: int = what(1, "critic updates for each of the generator's", ge=1)
+    examples: int = what(1000, "training images kept with the model; sample i is made from number i modulo this", ge=1)
 
 
 class FlowConfig(Section):
@@ -74,7 +75,14 @@ class ExternalConfig(Section):
 
     path: str | None = how(None, "import path `package.module:object`, file, pipeline name, or folder of samples (URL)")
     allowed: list[str] = how([], "prefixes that an import path may have, `package.module`; nothing else is imported")
-    labels: bool = what(False, "whether its samples come with a column of labels (folder of Parquet)")
+    version: str | None = what(
+        None, "your name for what an import path generates; none: the SHA-256 of its module's file, so any edit counts"
+    )
+    labels: bool = what(False, "whether its samples come with a column `label` (folder of Parquet)")
+    image_column: str | None = what(None, "column of the images (folder of Parquet); none: `x`, else `image`")
+    latents: int | None = what(None, "numbers of noise that a file's module takes for each row", ge=1)
+    steps: int | None = what(None, "denoising steps of a pipeline; none: its own default", ge=1)
+    prompt: str | None = what(None, "prompt of a pipeline that needs one")
 
     @model_validator(mode="after")
     def _allowed_are_modules(self) -> "ExternalConfig":

@@ -19,6 +19,10 @@ class DataError(LfiwError):
     """Real data that are missing, truncated, altered, or of unequal shape."""
 
 
+class GeneratorError(LfiwError):
+    """A generator that raised, or gave what is not images of the run; names the sample ids."""
+
+
 class StoreError(LfiwError):
     """A run folder that cannot be read or written: permission, full disk, foreign plan."""
 

@@ -11,8 +11,8 @@ from lfiw_ray.errors import ConfigError, DataError
 _MAGIC = "*?["
 
 
-def connect(url: str) -> tuple[Any, str]:
-    """File system (fsspec) and path of a URL; a plain path is a local file.
+def connect(url: str, field: str = "data.path") -> tuple[Any, str]:
+    """File system (fsspec) and path of a URL; a plain path is a local file.  `field` is where the URL is configured.
 
     Raises
     ------
@@ -21,7 +21,7 @@ def connect(url: str) -> tuple[Any, str]:
     try:
         fs, path = fsspec.core.url_to_fs(url)
     except (ValueError, ImportError) as err:
-        raise ConfigError(f"data.path {url!r} cannot be used: {err}") from err
+        raise ConfigError(f"{field} {url!r} cannot be used: {err}") from err
     return fs, str(path)
 
 
@@ -31,7 +31,7 @@ def reading(path: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as err:
-        raise DataError(f"{path}: no such file or folder; check data.path") from err
+        raise DataError(f"{path}: no such file or folder; check the path") from err
     except PermissionError as err:
         raise DataError(f"{path}: no permission to read it") from err
     except OSError as err:

@@ -5,6 +5,7 @@ from lfiw_ray.data.embedded_set import load_embedded
 from lfiw_ray.data.folder import load_folder
 from lfiw_ray.data.image_data import ImageData, fingerprint
 from lfiw_ray.data.named import load_named
+from lfiw_ray.data.omniglot import load_omniglot
 from lfiw_ray.data.tables import load_tables
 from lfiw_ray.errors import ConfigError
 
@@ -34,6 +35,8 @@ def load(config: DataConfig) -> ImageData:
         return load_named(config.name, config.path)
     if config.path is None:
         raise ConfigError(f"data.path: needed for data.name = {config.name!r}; a path or any fsspec URL")
+    if config.name == "omniglot":
+        return load_omniglot(config.path)
     if config.name == "images":
         return load_folder(config.path)
     return load_tables(config.path, config.image_column, config.label_column)

@@ -13,6 +13,7 @@ import torch
 
 from lfiw_ray.config import TrainConfig
 from lfiw_ray.engine.committee import parts_of
+from lfiw_ray.engine.external import is_external
 from lfiw_ray.engine.run import Run
 from lfiw_ray.engine.score import score
 from lfiw_ray.models import domain, extractors, inception, random_features
@@ -20,12 +21,14 @@ from lfiw_ray.models.classifier import Classifier
 from lfiw_ray.models.domain import DomainNet
 from lfiw_ray.models.extractors import Extractor
 from lfiw_ray.models.noise import BatchNoise
-from lfiw_ray.models.registry import build, generator_description
+from lfiw_ray.models.players import players_of
+from lfiw_ray.models.registry import build, generator_description, learns_labels
 from lfiw_ray.store import runs, shards
 from lfiw_ray.store.folder import Folder
 
 _PARQUET_OVERHEAD = 1.02  # of images that cannot be compressed; real ones are smaller
 _MOMENT_S = 0.5
+_MOST_EXAMPLES = 1000  # rows that a generator may want to be made ready with
 _CLASSES = 10  # assumed of the data
 
 
@@ -70,15 +73,23 @@ def _times(run: Run) -> list[str]:
     if run.config.num_gpus:
         return ["time         not estimated for GPUs; look at the rates in the log of the first minutes"]
     config = run.config
-    generator = build(generator_description(config.generator, run.image_shape))
+    lines = [] if is_external(config.generator) else _generator_times(run)
+    if run.reads_features and config.classifier.extractor == "inception":
+        return [*lines, "time         extracting by Inception, and a classifier of its features, are not estimated"]
+    return [*lines, *_classifier_times(run)]
+
+
+def _generator_times(run: Run) -> list[str]:
+    """Estimates for training the generator and generating; none for one that was made elsewhere."""
+    config = run.config
+    counts = [_MOST_EXAMPLES] * _CLASSES if learns_labels(config.generator) else None
+    generator = build(generator_description(config.generator, run.image_shape, counts))
     lines = [_training("generator", generator, config.generator.train, run, _generator_rows(run))]
     torch.set_num_threads(config.generate.pool.num_threads)
     ids, size = np.arange(config.generate.batch_size, dtype=np.int64), config.generate.batch_size
     rate = size / _seconds(lambda: generator.eval().sample(ids, 0, "estimate"))  # type: ignore[operator]
     lines.append(_rate("generate", rate, config.generate.num_samples, config.generate.pool.max_actors))
-    if run.reads_features and config.classifier.extractor == "inception":
-        return [*lines, "time         extracting by Inception, and a classifier of its features, are not estimated"]
-    return [*lines, *_classifier_times(run)]
+    return lines
 
 
 def _classifier_times(run: Run) -> list[str]:
@@ -123,20 +134,33 @@ def _generator_rows(run: Run) -> int:
     return round(run.num_classifier_rows * fractions.generator_fraction / fractions.classifier_fraction)
 
 
+def _prepared(model: torch.nn.Module, size: int, run: Run) -> tuple[torch.Tensor, ...]:
+    """A batch of a generator's training rows, for which it is made ready as the training does."""
+    labelled, shape = learns_labels(run.config.generator), (max(size, _MOST_EXAMPLES), *run.image_shape)
+    x = (np.arange(math.prod(shape)) % 251).astype(np.uint8).reshape(shape)
+    data = (x, np.arange(len(x)) % _CLASSES) if labelled else (x,)
+    if hasattr(model, "prepare"):
+        model.prepare(data, 0)  # type: ignore[operator]
+    return tuple(torch.from_numpy(array[:size]) for array in data)
+
+
 def _training(name: str, model: torch.nn.Module, config: TrainConfig, run: Run, num_rows: int, count: int = 1) -> str:
     """The line of `count` trainings one after the other."""
     torch.set_num_threads(config.num_threads)
+    size, players = config.batch_size, players_of(model)
     if isinstance(model, Classifier):
-        inputs = _empty_inputs(model, config.batch_size)
+        batch = (*_empty_inputs(model, size), torch.arange(size).remainder(2).float())
     else:
-        inputs = (torch.zeros((config.batch_size, *run.image_shape), dtype=torch.uint8),)
-    size = config.batch_size
-    batch, noise = (*inputs, torch.arange(size).remainder(2).float()), BatchNoise(0, 0, 0, size, size)
+        batch = _prepared(model, size, run)
+    noise = BatchNoise(0, 0, 0, size, size)
 
     def step() -> None:
-        model.train().loss(batch, noise)[0].backward()  # type: ignore[operator]
+        model.train()
+        for player in players:
+            for _ in range(player.steps):
+                player.loss(batch, noise)[0].backward()  # type: ignore[no-untyped-call]
 
-    steps = count * config.epochs * (num_rows // size)
+    steps = count * config.epochs * (num_rows // (size * sum(player.steps for player in players)))
     seconds = steps * _seconds(step) / max(config.num_workers, 1)
     return (
         f"time         {name:12s} about {seconds:,.0f} s for at most {steps:,} steps on {config.num_workers} worker(s)"

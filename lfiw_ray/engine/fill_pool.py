@@ -6,8 +6,9 @@ All pools of actors work at once: a shard is extracted and scored as soon as it 
 from functools import partial
 
 from lfiw_ray.engine.committee import committee_of
+from lfiw_ray.engine.external import Source
 from lfiw_ray.engine.features import ExtractWorker, classifier_extractor, description, extract_real
-from lfiw_ray.engine.generate import GenerateWorker
+from lfiw_ray.engine.generate import AT_ONCE, GenerateWorker
 from lfiw_ray.engine.pool import Step, run_shards
 from lfiw_ray.engine.run import Real, Run
 from lfiw_ray.engine.score import ScoreWorker
@@ -73,8 +74,9 @@ def _generate(run: Run, stage: str) -> Step:
         run.config.seed,
         config.batch_size,
         run.device,
+        Source(run.config.generator.external, run.table("fit_samples").layout.num_rows),
     )
-    return Step("generate", worker, config.pool, run.config.num_gpus)
+    return Step("generate", worker, config.pool, run.config.num_gpus, AT_ONCE)
 
 
 def _extract(run: Run, table: str) -> Step:

@@ -3,18 +3,25 @@
 from collections.abc import Callable
 from typing import Any
 
-from lfiw_ray.config import ClassifierConfig, PipelineConfig
+from lfiw_ray.config import ClassifierConfig, GeneratorConfig, PipelineConfig
 from lfiw_ray.core.digest import digest
 
 FORMAT = 1  # raised when the meaning of what is stored changes
+EXTERNAL_FIELDS = {
+    "import": ("version",),
+    "torchscript": ("latents",),
+    "diffusers": ("steps", "prompt"),
+    "folder": ("labels", "image_column"),
+}
 
 
-def stage_plans(config: PipelineConfig, fingerprint: str) -> dict[str, str]:
+def stage_plans(config: PipelineConfig, fingerprint: str, identity: str | None = None) -> dict[str, str]:
     """Plan per stage.
 
     Parameters
     ----------
     fingerprint : of the real data: the same fields on other data are another plan.
+    identity : of a generator that was made elsewhere (`external.identity`): another file is another plan.
     """
     fields = config.planned()
     common = {"format": FORMAT, "seed": config.seed, "data": fields["data"], "fingerprint": fingerprint}
@@ -24,11 +31,12 @@ def stage_plans(config: PipelineConfig, fingerprint: str) -> dict[str, str]:
     def plan(stage: str, *before: str, **own: Any) -> None:
         plans[stage] = digest({"stage": stage, "before": [plans[b] for b in before], **own})
 
-    plan("generator", common=common, generator=fields["generator"])
+    plan("generator", common=common, generator=_generator(config.generator, identity))
     plan("domain", common=common, epochs=fields["evaluate"]["extractor_epochs"])
     tuning = {"tuning": fields["weights"]["num_tuning_rows"]}
     plan("fit_samples", "generator", cut=cut, **tuning, **({} if trains_outside(config) else {"rows": "tuning"}))
-    plan("samples", "generator", generate=fields["generate"])
+    outside = ["fit_samples"] if config.generator.model == "folder" else []  # the pool is the rows after them
+    plan("samples", "generator", *outside, generate=fields["generate"])
     fit, pool = _features(config, common, plan)
     trained_on = ["fit_samples", *fit, *(["samples", *pool] if config.classifier.folds else [])]
     plan("classifier", *trained_on, classifier=_classifier(config.classifier), score=fields["score"])
@@ -44,6 +52,19 @@ def stage_plans(config: PipelineConfig, fingerprint: str) -> dict[str, str]:
     plan("evaluation", "diagnostics", "domain", evaluate=fields["evaluate"])
     plan("downstream", "resampled", downstream=fields["downstream"])
     return plans
+
+
+def _generator(config: GeneratorConfig, identity: str | None) -> dict[str, Any]:
+    """The *what* fields of the chosen model alone; of one made elsewhere, what it is."""
+    fields = config.planned()
+    if config.model in fields:
+        return {name: fields[name] for name in ("model", config.model, "train")}
+    return {"model": config.model, "identity": identity, "external": _external(config)}
+
+
+def _external(config: GeneratorConfig) -> dict[str, Any]:
+    """The fields of `external` that this kind of generator reads."""
+    return {name: getattr(config.external, name) for name in EXTERNAL_FIELDS[config.model]}
 
 
 def trains_outside(config: PipelineConfig) -> bool:

@@ -36,12 +36,17 @@ class ShardWorker(Protocol):
 
 
 class Step(NamedTuple):
-    """One pool of a chain."""
+    """One pool of a chain.
+
+    `at_once` shards are in the hands of an actor, each in a thread; a worker that takes more than one says itself
+    which of its work may overlap.
+    """
 
     name: str
     worker: Callable[[], ShardWorker]
     pool: PoolConfig
     num_gpus: float
+    at_once: int = 1
 
 
 class _Actor:
@@ -114,10 +119,11 @@ def _stream(shards: Sequence[int], steps: Sequence[Step]) -> Iterator[dict[str, 
             dataset = dataset.map_batches(
                 type(step.name.capitalize(), (_Actor,), {}),  # the name that the dashboard shows
                 batch_size=1,
-                compute=_strategy(step.pool),
+                compute=_strategy(step.pool, step.at_once),
                 fn_constructor_args=(step,),
                 num_cpus=step.pool.cpus_per_actor,
                 num_gpus=step.num_gpus or None,
+                max_concurrency=step.at_once,
                 max_restarts=-1,
                 max_task_retries=TASK_RETRIES,
             )
@@ -145,11 +151,12 @@ def _check_room(steps: Sequence[Step]) -> None:
             )
 
 
-def _strategy(pool: PoolConfig) -> ray.data.ActorPoolStrategy:
+def _strategy(pool: PoolConfig, at_once: int) -> ray.data.ActorPoolStrategy:
+    waiting = at_once + 1  # so that no actor is idle until the driver has heard of its last shard
     if pool.min_actors == pool.max_actors:
-        return ray.data.ActorPoolStrategy(size=pool.min_actors, max_tasks_in_flight_per_actor=2)
+        return ray.data.ActorPoolStrategy(size=pool.min_actors, max_tasks_in_flight_per_actor=waiting)
     return ray.data.ActorPoolStrategy(
-        min_size=pool.min_actors, max_size=pool.max_actors, max_tasks_in_flight_per_actor=2
+        min_size=pool.min_actors, max_size=pool.max_actors, max_tasks_in_flight_per_actor=waiting
     )
 
 

@@ -10,6 +10,7 @@ from lfiw_ray.core.folds import FOLD_BLOCK
 from lfiw_ray.data.image_data import ImageData, fingerprint
 from lfiw_ray.data.load import load
 from lfiw_ray.data.splits import Splits, split
+from lfiw_ray.engine.external import identity, rows_of
 from lfiw_ray.engine.plans import stage_plans, trains_outside
 from lfiw_ray.errors import ConfigError
 from lfiw_ray.store.folder import Folder
@@ -132,9 +133,10 @@ def prepare(config: PipelineConfig) -> tuple[Run, Real]:
     rows = FitRows(len(splits.classifier), len(splits.calibration), config.weights.num_tuning_rows)
     _, height, width, channels = data.x.shape
     url = Folder(config.run).absolute_url()
-    plans = stage_plans(config, fingerprint(data))
+    plans = stage_plans(config, fingerprint(data), identity(config.generator))
     run = Run(config, url, plans, (height, width, channels), rows, len(splits.classifier), len(splits.evaluation))
     _check_pools(run)
+    _check_folder(run)
     _check_labels(config, data)
     return run, Real(data, splits)
 
@@ -150,6 +152,24 @@ def _check_labels(config: PipelineConfig, data: ImageData) -> None:
             raise ConfigError(
                 f"{field}: the domain extractor needs labels and the data have none; use `random`, or pixels"
             )
+
+
+def _check_folder(run: Run) -> None:
+    """A folder of samples has no more rows than it has, and none to spare for a classifier outside the pool."""
+    config = run.config
+    if config.generator.model != "folder":
+        return
+    if not config.classifier.folds:
+        raise ConfigError(
+            "classifier.folds: a folder of samples cannot generate rows outside the pool to train on; use at least 3 "
+            "folds, so that the pool itself trains the classifiers and none weighs a row that it saw"
+        )
+    found, outside = rows_of(config.generator.external).num_rows, run.table("fit_samples").layout.num_rows
+    if found - outside < config.generate.num_samples:
+        raise ConfigError(
+            f"generate.num_samples: {config.generator.external.path} holds {found} samples; the first {outside} are "
+            f"set aside (weights.num_tuning_rows, evaluate.naive), so the pool has at most {max(found - outside, 0)}"
+        )
 
 
 def _check_pools(run: Run) -> None:

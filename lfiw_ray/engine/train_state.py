@@ -1,7 +1,7 @@
 """All that a training run carries from one step to the next, as a checkpoint that resumes bit by bit.
 
 What a step does is a function of (seed, step), so a checkpoint needs no generator state: parameters, their
-average, the optimiser's moments, the best weights so far and a few numbers.
+average, the moments of each player's optimiser, the best weights so far and a few numbers.
 """
 
 import hashlib
@@ -17,6 +17,7 @@ from lfiw_ray.config import TrainConfig
 from lfiw_ray.errors import StoreError
 from lfiw_ray.models.averaging import Average
 from lfiw_ray.models.checkpoint import tensors_from_bytes, tensors_to_bytes
+from lfiw_ray.models.players import Player, players_of, trained_parameters
 from lfiw_ray.store.folder import Folder
 
 log = logging.getLogger(__name__)
@@ -36,15 +37,21 @@ class Progress:
 
 
 class TrainState:
-    """Model, average, optimiser, best weights, progress."""
+    """Model, average, an optimiser for each player, best weights, progress."""
 
     def __init__(self, model: nn.Module, config: TrainConfig):
         self.model, self.config = model, config
-        self.average = Average(model, config.ema_decay) if config.ema_decay else None
-        trained = [p for p in model.parameters() if p.requires_grad]
-        self.optimiser = torch.optim.AdamW(trained, lr=config.lr, weight_decay=config.weight_decay)
+        self.players = players_of(model)
+        last = tuple(f"{player.name}." for player in self.players if not player.averaged)
+        self.average = Average(model, config.ema_decay, last) if config.ema_decay else None
+        self.optimisers = {player.name: self._optimiser(player) for player in self.players}
         self.best: dict[str, torch.Tensor] | None = None
         self.progress = Progress()
+
+    def _optimiser(self, player: Player) -> torch.optim.AdamW:
+        config, trained = self.config, trained_parameters(self.model, player)
+        betas = (config.beta1, config.beta2)
+        return torch.optim.AdamW(trained, lr=config.lr, betas=betas, weight_decay=config.weight_decay)
 
     def averaged(self) -> dict[str, torch.Tensor]:
         """The weights that are evaluated and kept."""
@@ -60,24 +67,31 @@ class TrainState:
         if self.average:
             out |= {f"average/{name}": t for name, t in self.average.state.items()}
         out |= {f"best/{name}": t for name, t in (self.best or {}).items()}
-        for index, moments in self.optimiser.state_dict()["state"].items():
-            out |= {f"optimiser/{index}/{name}": t for name, t in moments.items()}
+        for player, optimiser in self.optimisers.items():
+            kind = _moments_of(player)
+            for index, moments in optimiser.state_dict()["state"].items():
+                out |= {f"{kind}/{index}/{name}": t for name, t in moments.items()}
         return {name: t.clone() for name, t in out.items()}
 
     def load(self, tensors: dict[str, torch.Tensor], progress: dict[str, Any]) -> None:
         """Take over a checkpoint."""
-        part = {kind: _below(tensors, kind) for kind in ("model", "average", "best", "optimiser")}
+        part = {kind: _below(tensors, kind) for kind in ("model", "average", "best")}
         self.model.load_state_dict(part["model"])
         if self.average:
             for name, t in part["average"].items():
                 self.average.state[name].copy_(t)
         self.best = part["best"] or None
-        moments: dict[int, dict[str, torch.Tensor]] = {}
-        for name, t in part["optimiser"].items():
-            index, key = name.split("/")
-            moments.setdefault(int(index), {})[key] = t
-        self.optimiser.load_state_dict({"state": moments, "param_groups": self.optimiser.state_dict()["param_groups"]})
+        for player, optimiser in self.optimisers.items():
+            moments: dict[int, dict[str, torch.Tensor]] = {}
+            for name, t in _below(tensors, _moments_of(player)).items():
+                index, key = name.split("/")
+                moments.setdefault(int(index), {})[key] = t
+            optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
         self.progress = Progress(**progress)
+
+
+def _moments_of(player: str) -> str:
+    return f"optimiser/{player}" if player else "optimiser"
 
 
 def _below(tensors: dict[str, torch.Tensor], kind: str) -> dict[str, torch.Tensor]:

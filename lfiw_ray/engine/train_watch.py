@@ -21,29 +21,32 @@ class Rank(NamedTuple):
 
 
 class FiniteGuard:
-    """Remembers the first step whose loss is not finite.
+    """Remembers the first step whose loss is not finite, and whose loss it was.
 
     The gradient norm is the same on all workers, so all stop at the same step.  On a GPU the memory stays on
     the device and is read every few steps and before anything is kept.
     """
 
-    def __init__(self, name: str, device: torch.device):
-        self._name = name
+    def __init__(self, name: str, players: tuple[str, ...], device: torch.device):
+        self._name, self._players = name, players
         self._on_cpu = device.type == "cpu"
         self._first_bad = torch.full((), -1, dtype=torch.int64, device=device)
 
-    def look(self, value: torch.Tensor, step: int) -> None:
-        """Take in a number of this step that must be finite."""
+    def look(self, value: torch.Tensor, step: int, player: int = 0) -> None:
+        """Take in a number of this step, of the player of this index, that must be finite."""
         bad = ~torch.isfinite(value) & (self._first_bad < 0)
-        self._first_bad = torch.where(bad, step, self._first_bad)
+        self._first_bad = torch.where(bad, step * len(self._players) + player, self._first_bad)
         if self._on_cpu or step % _LOOK_EVERY == 0:
             self.refuse()
 
     def refuse(self) -> None:
         """Raise NonFiniteError when a step so far was not finite."""
-        step = int(self._first_bad)
+        step, player = divmod(int(self._first_bad), len(self._players))
         if step >= 0:
-            raise NonFiniteError(f"{self._name}: loss or gradient is not finite at step {step}; lower its train.lr")
+            whose = f" of the {self._players[player]}" if self._players[player] else ""
+            raise NonFiniteError(
+                f"{self._name}: loss or gradient{whose} is not finite at step {step}; lower its train.lr"
+            )
 
 
 class CheckpointClock:

@@ -12,10 +12,14 @@ class Average:
     """Averaged floating-point state of a model (Polyak and Juditsky 1992).
 
     The decay warms up as min(decay, (1 + step) / (10 + step)), so that short runs do not keep their start.
+
+    Parameters
+    ----------
+    last : beginnings of the names of what is not averaged but kept as it is after the last step.
     """
 
-    def __init__(self, model: nn.Module, decay: float):
-        self._decay = decay
+    def __init__(self, model: nn.Module, decay: float, last: tuple[str, ...] = ()):
+        self._decay, self._last = decay, last
         self.state = {name: t.detach().clone() for name, t in model.state_dict().items()}
 
     @torch.no_grad()
@@ -23,7 +27,7 @@ class Average:
         """Take in the weights after step `step` (0-based)."""
         decay = min(self._decay, (1 + step) / (10 + step))
         for name, t in model.state_dict().items():
-            if t.is_floating_point():
+            if t.is_floating_point() and not name.startswith(self._last):
                 self.state[name].lerp_(t, 1 - decay)
             else:
                 self.state[name].copy_(t)

@@ -3,6 +3,8 @@
 The noise of the whole batch is drawn from (seed, step) and each worker keeps the rows it trains on.
 """
 
+import math
+
 import numpy as np
 import torch
 
@@ -33,3 +35,18 @@ class BatchNoise:
     def uniform(self, *shape: int) -> torch.Tensor:
         """(rows, *shape) float32 in [0, 1)."""
         return self._keep(self._rng.random((self._total, *shape), dtype=np.float32))
+
+    def dropout(self, x: torch.Tensor, probability: float) -> torch.Tensor:
+        """x (rows, ...) with each number set to 0 with the probability (to 16 bits), the others scaled up.
+
+        The mask of a CPU differs from that of a GPU, which draws it itself: it has as many numbers as x.
+        """
+        kept, shape = max(round((1 - probability) * 2**16), 1), (self._total, *x.shape[1:])
+        if x.device.type == "cpu":
+            words = self._rng.bit_generator.random_raw(-(-math.prod(shape) // 4))
+            bits = words.astype("<u8", copy=False).view(np.uint16)[: math.prod(shape)].reshape(shape)
+            mask = torch.from_numpy(bits[self._rows] < kept)
+        else:
+            own = torch.Generator(x.device).manual_seed(int(self._rng.integers(2**62)))
+            mask = torch.randint(2**16, shape, generator=own, device=x.device, dtype=torch.int32)[self._rows] < kept
+        return x * mask * (2**16 / kept)

@@ -5,16 +5,44 @@ from collections.abc import Callable
 from torch import nn
 
 from lfiw_ray.config import ClassifierConfig, GeneratorConfig
-from lfiw_ray.config_generators import VAEConfig
+from lfiw_ray.config_generators import DAGANConfig, FlowConfig, IWAEConfig, PixelCNNConfig, SNGANConfig, VAEConfig
 from lfiw_ray.errors import DataError
 from lfiw_ray.models.checkpoint import Description, description_from_bytes, tensors_from_bytes
 from lfiw_ray.models.classifier import Classifier
+from lfiw_ray.models.dagan import DAGAN
 from lfiw_ray.models.domain import DomainNet
+from lfiw_ray.models.flow import Flow
+from lfiw_ray.models.iwae import IWAE
+from lfiw_ray.models.pixelcnn import PixelCNN
+from lfiw_ray.models.sngan import SNGAN
 from lfiw_ray.models.vae import VAE
 
 
 def _vae(description: Description) -> nn.Module:
     return VAE(VAEConfig.model_validate(description.config), description.image_shape)
+
+
+def _iwae(description: Description) -> nn.Module:
+    return IWAE(IWAEConfig.model_validate(description.config), description.image_shape)
+
+
+def _flow(description: Description) -> nn.Module:
+    return Flow(FlowConfig.model_validate(description.config), description.image_shape)
+
+
+def _sngan(description: Description) -> nn.Module:
+    counts = description.extra.get("class_counts")
+    return SNGAN(SNGANConfig.model_validate(description.config), description.image_shape, counts and tuple(counts))
+
+
+def _pixelcnn(description: Description) -> nn.Module:
+    counts = description.extra.get("class_counts")
+    config = PixelCNNConfig.model_validate(description.config)
+    return PixelCNN(config, description.image_shape, counts and tuple(counts))
+
+
+def _dagan(description: Description) -> nn.Module:
+    return DAGAN(DAGANConfig.model_validate(description.config), description.image_shape)
 
 
 def _domain(description: Description) -> nn.Module:
@@ -26,7 +54,16 @@ def _classifier(description: Description) -> nn.Module:
     return Classifier(config, description.image_shape, description.extra.get("num_features"))
 
 
-BUILDERS: dict[str, Callable[[Description], nn.Module]] = {"vae": _vae, "domain": _domain, "classifier": _classifier}
+BUILDERS: dict[str, Callable[[Description], nn.Module]] = {
+    "vae": _vae,
+    "sngan": _sngan,
+    "dagan": _dagan,
+    "iwae": _iwae,
+    "pixelcnn": _pixelcnn,
+    "flow": _flow,
+    "domain": _domain,
+    "classifier": _classifier,
+}
 
 
 def build(description: Description) -> nn.Module:
@@ -46,6 +83,19 @@ def load(weights: bytes, description: bytes, name: str) -> nn.Module:
     return model.eval()
 
 
-def generator_description(config: GeneratorConfig, image_shape: tuple[int, int, int]) -> Description:
-    """Description of the generator that a configuration asks for."""
-    return Description(config.model, getattr(config, config.model).model_dump(), image_shape, {})
+def learns_labels(config: GeneratorConfig) -> bool:
+    """Whether the generator is trained on labelled rows."""
+    return config.model == "dagan" or getattr(getattr(config, config.model, None), "conditional", False)
+
+
+def generator_description(
+    config: GeneratorConfig, image_shape: tuple[int, int, int], class_counts: list[int] | None = None
+) -> Description:
+    """Description of the generator that a configuration asks for.
+
+    Parameters
+    ----------
+    class_counts : training rows of each class, for one that learns labels.
+    """
+    extra = {} if class_counts is None else {"class_counts": class_counts}
+    return Description(config.model, getattr(config, config.model).model_dump(), image_shape, extra)

@@ -31,12 +31,47 @@ from lfiw_ray.models.scale import to_bytes, to_unit
 _LOG_STD_RANGE = (-7.0, 3.0)
 
 
-def _check_shape(image_shape: tuple[int, int, int]) -> None:
+def check_shape(image_shape: tuple[int, int, int]) -> None:
+    """Raise ConfigError unless height and width (H, W, C) are divisible by 4 and there are 1 or 3 channels."""
     height, width, channels = image_shape
     if height % 4 or width % 4 or min(height, width) < 4:
         raise ConfigError(f"the VAE needs a height and width divisible by 4, the images are {height} x {width}")
     if channels not in (1, 3):
         raise ConfigError(f"the VAE needs 1 or 3 channels, the images have {channels}")
+
+
+def conv_encoder(image_shape: tuple[int, int, int], width: int, latents: int) -> nn.Sequential:
+    """(N, C, H, W) in [-1, 1] to (N, 2 * latents): two convolutions of stride 2, one layer of 8 * width units."""
+    channels = image_shape[2]
+    return nn.Sequential(
+        nn.Conv2d(channels, width, 4, stride=2, padding=1),
+        nn.SiLU(),
+        nn.Conv2d(width, 2 * width, 4, stride=2, padding=1),
+        nn.SiLU(),
+        nn.Flatten(),
+        nn.Linear(math.prod(_grid(image_shape, width)), 8 * width),
+        nn.SiLU(),
+        nn.Linear(8 * width, 2 * latents),
+    )
+
+
+def conv_decoder(image_shape: tuple[int, int, int], width: int, latents: int) -> nn.Sequential:
+    """(N, latents) to (N, C, H, W), the encoder's layers in reverse."""
+    grid = _grid(image_shape, width)
+    return nn.Sequential(
+        nn.Linear(latents, 8 * width),
+        nn.SiLU(),
+        nn.Linear(8 * width, math.prod(grid)),
+        nn.SiLU(),
+        nn.Unflatten(1, grid),
+        nn.ConvTranspose2d(2 * width, width, 4, stride=2, padding=1),
+        nn.SiLU(),
+        nn.ConvTranspose2d(width, image_shape[2], 4, stride=2, padding=1),
+    )
+
+
+def _grid(image_shape: tuple[int, int, int], width: int) -> tuple[int, int, int]:
+    return 2 * width, image_shape[0] // 4, image_shape[1] // 4
 
 
 class VAE(nn.Module):
@@ -50,32 +85,11 @@ class VAE(nn.Module):
 
     def __init__(self, config: VAEConfig, image_shape: tuple[int, int, int]):
         super().__init__()
-        _check_shape(image_shape)
+        check_shape(image_shape)
         self.config = config
         self.image_shape = image_shape
-        height, width, channels = image_shape
-        self._grid = (2 * config.width, height // 4, width // 4)
-        flat, hidden = math.prod(self._grid), 8 * config.width
-        self.encoder = nn.Sequential(
-            nn.Conv2d(channels, config.width, 4, stride=2, padding=1),
-            nn.SiLU(),
-            nn.Conv2d(config.width, 2 * config.width, 4, stride=2, padding=1),
-            nn.SiLU(),
-            nn.Flatten(),
-            nn.Linear(flat, hidden),
-            nn.SiLU(),
-            nn.Linear(hidden, 2 * config.latents),
-        )
-        self.decoder = nn.Sequential(
-            nn.Linear(config.latents, hidden),
-            nn.SiLU(),
-            nn.Linear(hidden, flat),
-            nn.SiLU(),
-            nn.Unflatten(1, self._grid),
-            nn.ConvTranspose2d(2 * config.width, config.width, 4, stride=2, padding=1),
-            nn.SiLU(),
-            nn.ConvTranspose2d(config.width, channels, 4, stride=2, padding=1),
-        )
+        self.encoder = conv_encoder(image_shape, config.width, config.latents)
+        self.decoder = conv_decoder(image_shape, config.width, config.latents)
 
     def encode(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and log standard deviation of q(z | x), each (N, latents) float32, for x (N, C, H, W) in [-1, 1]."""

@@ -11,6 +11,7 @@ from lfiw_ray.engine import study_files
 from lfiw_ray.engine.committee import CALIBRATION
 from lfiw_ray.engine.diagnose import NAME as DIAGNOSTICS
 from lfiw_ray.engine.evaluate import NAME as EVALUATION
+from lfiw_ray.engine.external import is_external
 from lfiw_ray.engine.extremes import extremes
 from lfiw_ray.engine.read import gather_images
 from lfiw_ray.engine.resample import read_selection
@@ -61,7 +62,7 @@ def collect(run: Run, real: Real) -> ReportInputs:
         class_histograms=evaluation["class_histograms"],
         class_names=_class_names(real, evaluation),
         downstream=_downstream(run),
-        training={stage: _training(run, stage) for stage in ("generator", "classifier")},
+        training={stage: _training(run, stage) for stage in _trained(run)},
         studies={name: results for name in VIEWS if (results := study_files.read(run, name)) is not None},
     )
 
@@ -93,6 +94,11 @@ def _class_names(real: Real, evaluation: dict[str, Any]) -> list[str]:
 
 def _downstream(run: Run) -> dict[str, Any] | None:
     return stages.finished(run.folder("downstream"), run.plans["downstream"])
+
+
+def _trained(run: Run) -> tuple[str, ...]:
+    """Stages that have a training to show; a generator made elsewhere has none."""
+    return ("classifier",) if is_external(run.config.generator) else ("generator", "classifier")
 
 
 def _training(run: Run, stage: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ carry checksums, so that a reader of single row groups notices a flipped bit.
 
 | table | columns |
 |---|---|
-| samples | sample_id int64, x fixed_size_binary |
+| samples | sample_id int64, x fixed_size_binary, [label int64] |
 | features | sample_id int64, features float32 list of fixed size, [probabilities float32 list of fixed size] |
 | weights | sample_id int64, logit float32 (nats), log_w float32 (nats) |
 | selection | sample_id int64, key float64 (NaN where the scheme has none), multiplicity int64, weight float64 |
@@ -34,11 +34,12 @@ SELECTION = pa.schema(
 )
 
 
-def samples_schema(image_shape: tuple[int, int, int]) -> pa.Schema:
+def samples_schema(image_shape: tuple[int, int, int], labelled: bool = False) -> pa.Schema:
     """Schema of a samples table of images (H, W, C)."""
     size = int(np.prod(image_shape))
     metadata = {SHAPE_KEY: json.dumps(list(image_shape)).encode()}
-    return pa.schema([("sample_id", pa.int64()), ("x", pa.binary(size))], metadata=metadata)
+    labels = [("label", pa.int64())] if labelled else []
+    return pa.schema([("sample_id", pa.int64()), ("x", pa.binary(size)), *labels], metadata=metadata)
 
 
 def resampled_schema(image_shape: tuple[int, int, int]) -> pa.Schema:
@@ -73,11 +74,12 @@ def image_shape_of(schema: pa.Schema) -> tuple[int, int, int]:
     return height, width, channels
 
 
-def samples_table(sample_ids: np.ndarray, x: np.ndarray) -> pa.Table:
-    """Samples: ids (N,) int64 and images (N, H, W, C) uint8."""
+def samples_table(sample_ids: np.ndarray, x: np.ndarray, labels: np.ndarray | None = None) -> pa.Table:
+    """Samples: ids (N,) int64, images (N, H, W, C) uint8, and labels (N,) int64 where they have any."""
     height, width, channels = x.shape[1:]
     columns = [pa.array(sample_ids, pa.int64()), image_array(x)]
-    return pa.Table.from_arrays(columns, schema=samples_schema((height, width, channels)))
+    columns += [] if labels is None else [pa.array(labels, pa.int64())]
+    return pa.Table.from_arrays(columns, schema=samples_schema((height, width, channels), labels is not None))
 
 
 def weights_table(sample_ids: np.ndarray, logits: np.ndarray, log_w: np.ndarray) -> pa.Table:

@@ -38,10 +38,15 @@ def compare(
 ) -> Row:
     """Time both in turn, after one uncounted run of ours; nanoseconds an item."""
     ours()
-    pairs = [(_seconds(ours), _seconds(peer)) for _ in range(repeats)]
+    seconds = [(_seconds(ours), _seconds(peer)) for _ in range(repeats)]
+    return paired(work, "ns/item", [(1e9 * a / num_items, 1e9 * b / num_items) for a, b in seconds], peer_name, goal)
+
+
+def paired(work: str, unit: str, pairs: list[tuple[float, float]], peer_name: str, goal: float | None) -> Row:
+    """A row of costs that were measured in turn, by clocks of their own: (ours, peer) of each repetition."""
     ratios = sorted(theirs / own for own, theirs in pairs)
-    own, theirs = (1e9 * median(column) / num_items for column in zip(*pairs, strict=True))
-    return _row(work, "ns/item", own, peer_name, theirs, ratios, goal, None if goal is None else median(ratios) >= goal)
+    own, theirs = (median(column) for column in zip(*pairs, strict=True))
+    return _row(work, unit, own, peer_name, theirs, ratios, goal, None if goal is None else median(ratios) >= goal)
 
 
 def measured(work: str, unit: str, value: float, at_most: float | None = None) -> Row:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from lfiw_ray.config import PipelineConfig
-from lfiw_ray.engine.plans import stage_plans, trains_outside
+from lfiw_ray.engine.plans import EXTERNAL_FIELDS, stage_plans, trains_outside
 from lfiw_ray.section import Section
 
 LATE = {"selection", "resampled", "evaluation", "downstream"}
@@ -20,7 +20,10 @@ FEATURES = {"features/real", "features/fit_samples", "features/samples"}  # wher
 DECIDES = {  # the longest prefix of a field's name counts
     "seed": ALL,
     "data.": ALL,
-    "generator.": ALL - {"domain"},
+    "generator.": set(),  # of models that are not the chosen one
+    "generator.model": ALL - {"domain"},
+    "generator.vae.": ALL - {"domain"},
+    "generator.train.": ALL - {"domain"},
     "generate.": POOL | FIT,
     "generate.num_samples": POOL,
     "classifier.": FIT - {"fit_samples"},
@@ -43,6 +46,9 @@ DECIDES = {  # the longest prefix of a field's name counts
 }
 
 
+MODELS = ("vae", "iwae", "pixelcnn", "sngan", "dagan", "flow")
+
+
 def leaves(section: Section, prefix: str = "") -> Iterator[tuple[str, bool]]:
     """Name of each field, and whether it is a *what* field."""
     for name, field in type(section).model_fields.items():
@@ -59,7 +65,9 @@ def kinds(plan: bool) -> list[str]:
 
 
 def changed_value(value: Any) -> Any:
-    """Another value; whether it is a sensible one does not matter here."""
+    """Another value; whether it is a sensible one does not matter here, but for the name of a model."""
+    if value in (*MODELS, *EXTERNAL_FIELDS):
+        return next(name for name in MODELS if name != value)
     if isinstance(value, bool):
         return not value
     return value + 1 if isinstance(value, int | float) else [*value, "x"] if isinstance(value, list) else f"{value}x"
@@ -92,6 +100,37 @@ def test_a_how_field_changes_nothing(key: str) -> None:
 def test_both_kinds_are_there() -> None:
     assert {"run", "generator.train.num_workers", "generate.pool.max_actors"} <= set(kinds(plan=False))
     assert len(kinds(plan=True)) > 50
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_only_the_chosen_models_section_is_part_of_its_plan(model: str) -> None:
+    config = PipelineConfig.model_validate({"generator": {"model": model}})
+    for key in (key for key in kinds(plan=True) if key.startswith("generator.")):
+        chosen = key.split(".")[1] in ("model", "train", model)
+        assert changed_stages(key, config) == (ALL - {"domain"} if chosen else set()), key
+
+
+@pytest.mark.parametrize("model", EXTERNAL_FIELDS)
+def test_a_generator_made_elsewhere_is_what_identifies_it_and_the_fields_it_reads(model: str) -> None:
+    config = PipelineConfig.model_validate({"generator": {"model": model}, "classifier": {"folds": 3}})
+    for key in (key for key in kinds(plan=True) if key.startswith("generator.")):
+        name = key.split(".")[-1]
+        read = key == "generator.model" or (".external." in key and name in EXTERNAL_FIELDS[model])
+        assert bool(changed_stages(key, config)) == read, key
+    before, after = (stage_plans(config, "ab", identity) for identity in ("one", "two"))
+    assert {stage for stage in ALL if before[stage] != after[stage]} == ALL - {"domain"}
+
+
+def test_every_field_of_a_generator_made_elsewhere_is_read_by_one_kind() -> None:
+    planned = {key.split(".")[-1] for key in kinds(plan=True) if ".external." in key}
+    assert sorted(name for names in EXTERNAL_FIELDS.values() for name in names) == sorted(planned)
+
+
+def test_the_pool_of_a_folder_is_the_rows_after_those_set_aside() -> None:
+    config = PipelineConfig.model_validate({"generator": {"model": "folder"}, "classifier": {"folds": 3}})
+    assert changed_stages("weights.num_tuning_rows", config) >= POOL
+    assert changed_stages("generate.num_samples", config) >= POOL
+    assert "fit_samples" not in changed_stages("generate.num_samples", config)
 
 
 def test_other_data_are_another_plan_of_every_stage() -> None:

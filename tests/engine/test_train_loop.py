@@ -10,10 +10,11 @@ import torch
 from engine_toys import ALONE, Point, equal, images, job, tiny_vae
 from tensorboardX.proto.event_pb2 import Event
 
-from lfiw_ray.engine import train_loop
+from lfiw_ray.engine import train_loop, train_step
 from lfiw_ray.engine.train import fit
-from lfiw_ray.engine.train_loop import TrainJob, batch_rows, train
+from lfiw_ray.engine.train_loop import TrainJob, train
 from lfiw_ray.engine.train_state import TrainState
+from lfiw_ray.engine.train_step import Stepper, batch_rows
 from lfiw_ray.engine.train_watch import Rank
 from lfiw_ray.errors import ConfigError, NonFiniteError
 from lfiw_ray.models.checkpoint import tensors_from_bytes
@@ -87,7 +88,7 @@ def test_averaged_weights_follow_the_warmed_up_decay(tmp_path: Path) -> None:
 def test_clipping_bounds_the_gradient_that_the_optimiser_sees(tmp_path: Path) -> None:
     """The first gradient is -5; AdamW's first moment after one step is a tenth of what it was given."""
     free, clipped = (run(point_job(tmp_path / str(c), epochs=1, clip_norm=c)) for c in (0.0, 0.5))
-    moments = [float(s.optimiser.state_dict()["state"][0]["exp_avg"]) for s in (free, clipped)]
+    moments = [float(s.optimisers[""].state_dict()["state"][0]["exp_avg"]) for s in (free, clipped)]
     assert moments == pytest.approx([-0.5, -0.05], rel=1e-5)
     assert [s.progress.history[0]["gradient_norm"] for s in (free, clipped)] == [5.0, 5.0]
 
@@ -153,14 +154,17 @@ class Recorder(Point):
 
 
 @pytest.mark.parametrize("count", [2, 3])
-def test_the_stripes_of_all_workers_are_one_workers_batch(tmp_path: Path, count: int) -> None:
+def test_the_stripes_of_all_workers_are_one_workers_batch(
+    tmp_path: Path, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Rows, noise and gradient: batches of 5 rows do not divide evenly."""
+    monkeypatch.setattr(train_step, "_parallel", lambda lowered, rank: lowered)  # noqa: ARG005
     work = job(tmp_path, batch_size=5, clip_norm=0.0)
     config = work.config
 
     def step(rank: Rank) -> Recorder:
         state = TrainState(Recorder(), config)
-        train_loop._step(state, train_loop._LossOf(state.model), work, work.data, 4, 12, rank)
+        Stepper("toy", work.seed, state, rank).take(work.data, 4, 4 * 12)
         assert isinstance(state.model, Recorder)
         return state.model
 

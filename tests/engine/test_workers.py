@@ -1,5 +1,7 @@
 """Workers that generate and score, called without a cluster: the same rows whatever the shards and their order."""
 
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +94,20 @@ def test_ids_are_contiguous_and_shards_independent_of_their_order(
     assert contents(again) == contents(samples)
     ids = [from_parquet(samples.read(shard)).column("sample_id").to_numpy() for shard in range(3)]
     assert np.array_equal(np.concatenate(ids), np.arange(ROWS))
+
+
+def test_two_shards_in_a_workers_hands_are_computed_one_after_the_other(
+    generator: str, samples: Table, tmp_path: Path
+) -> None:
+    table = write_table(tmp_path, "samples", ROWS, 8192)
+    worker = GenerateWorker(generator, table, "samples", 3, 256, "cpu")
+    asked, sample = [], worker._sampler.sample
+    worker._sampler.sample = lambda ids, *rest: (asked.append(int(ids[0])), sample(ids, *rest))[1]  # type: ignore[method-assign]
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(worker.run_shard, range(3)))
+    shards = [first // 8192 for first in asked]
+    assert sum(a != b for a, b in pairwise(shards)) == 2  # models may keep caches
+    assert contents(table) == contents(samples)
 
 
 def test_weights_do_not_depend_on_the_shards(classifier: str, samples: Table, tmp_path: Path) -> None:
