@@ -29,9 +29,9 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 class DataConfig(Section):
     """Real data and its four disjoint splits."""
 
-    name: Literal["embedded", "fashion-mnist", "mnist", "cifar10", "omniglot", "parquet", "images"] = what(
-        "embedded", "data set; `embedded` is 10,000 Fashion-MNIST images inside the package"
-    )
+    name: Literal[
+        "embedded", "fashion-mnist", "mnist", "binarized-mnist", "cifar10", "omniglot", "parquet", "images"
+    ] = what("embedded", "data set; `embedded` is 10,000 Fashion-MNIST images inside the package")
     path: str | None = how(None, "folder or URL of the data set's files (any fsspec URL); not for `embedded`")
     image_column: str = what("image", "column of the images (parquet)")
     label_column: str | None = what(None, "column of integer labels (parquet); none: no labels")

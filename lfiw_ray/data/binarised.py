@@ -2,7 +2,7 @@
 
 One `.npz` file with the arrays `train` (50,000 rows), `valid` (10,000) and `test` (10,000): uint8 (N, 98), the bits
 of 28 x 28 pixels, row by row, eight to a byte with the highest first (`numpy.packbits`).  Pixels become 0 or 255.
-The set has no labels.
+The set has no labels; its test rows are sorted by digit.
 """
 
 import io

@@ -1,6 +1,7 @@
 """From the configuration to the images of a run."""
 
 from lfiw_ray.config import DataConfig
+from lfiw_ray.data.binarised import load_binarised
 from lfiw_ray.data.embedded_set import load_embedded
 from lfiw_ray.data.folder import load_folder
 from lfiw_ray.data.image_data import ImageData, fingerprint
@@ -35,6 +36,8 @@ def load(config: DataConfig) -> ImageData:
         return load_named(config.name, config.path)
     if config.path is None:
         raise ConfigError(f"data.path: needed for data.name = {config.name!r}; a path or any fsspec URL")
+    if config.name == "binarized-mnist":
+        return load_binarised(config.path)
     if config.name == "omniglot":
         return load_omniglot(config.path)
     if config.name == "images":

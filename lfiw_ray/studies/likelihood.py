@@ -54,7 +54,7 @@ class Arm(NamedTuple):
 
 
 class Sizes(NamedTuple):
-    """How much work: the first rows of each set, stages (learning rate, epochs), draws of the estimate."""
+    """How much work: rows drawn from each set, stages (learning rate, epochs), draws of the estimate."""
 
     num_train_rows: int
     num_test_rows: int
@@ -205,12 +205,17 @@ def _rows(seed: int, data: Data, sizes: Sizes, binarisation: str) -> tuple[np.nd
     """Training rows, grey where they are to be binarised in every step, and test rows of 0 and 255."""
     n, m = sizes.num_train_rows, sizes.num_test_rows
     if binarisation == "fixed":
-        return data.fixed_train[:n], data.fixed_test[:m]
-    test = data.grey_test[:m]
+        return _drawn(seed, data.fixed_train, n), _drawn(seed, data.fixed_test, m)
+    test = _drawn(seed, data.grey_test, m)
     uniform = noise.by_block(
         seed, "likelihood test", np.arange(len(test)), lambda rng, n: rng.random((n, *test.shape[1:]), np.float32)
     )
-    return data.grey_train[:n], binarised(torch.tensor(test), torch.from_numpy(uniform)).numpy()
+    return _drawn(seed, data.grey_train, n), binarised(torch.tensor(test), torch.from_numpy(uniform)).numpy()
+
+
+def _drawn(seed: int, x: np.ndarray, num_rows: int) -> np.ndarray:
+    """At most `num_rows` rows at random, because published files may be sorted by class (that of the fixed test is)."""
+    return x[noise.generator(seed, "likelihood rows").permutation(len(x))[:num_rows]]
 
 
 def _evaluated(seed: int, model: IWAE, test: np.ndarray, sizes: Sizes) -> tuple[np.ndarray, dict[str, Any]]:

@@ -99,6 +99,18 @@ def test_bits_have_the_probability_of_the_grey_value():
     assert ((bits == 255).double().mean(0) - p).abs().le(4.5 * (p * (1 - p) / 100_000).sqrt()).all()
 
 
+def test_rows_are_drawn_from_all_of_a_sorted_set():
+    ordered = np.arange(200, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 4, 1), np.uint8)
+    sizes = TINY._replace(num_train_rows=150, num_test_rows=50)
+    train, test = likelihood._rows(3, Data(ordered, ordered, ordered, ordered), sizes, "fixed")
+    assert len(np.unique(train[:, 0, 0])) == len(train) == 150
+    assert len(np.unique(test[:, 0, 0])) == len(test) == 50
+    assert abs(test.mean() - 99.5) < 4.5 * 57.7 / 50**0.5  # false alarm 7e-6
+    grey_rows, bits = likelihood._rows(3, Data(ordered, ordered, ordered, ordered), sizes, "stochastic")
+    np.testing.assert_array_equal(grey_rows, train)
+    assert set(np.unique(bits)) == {0, 255}
+
+
 def test_a_diverging_arm_is_named():
     arm = ARMS[0]
     with pytest.raises(NonFiniteError, match=r"objective='vae', k=1.*in epoch 1"):
