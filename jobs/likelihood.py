@@ -42,7 +42,11 @@ def main() -> int:
     found = study(arguments.seed, data, FULL if arguments.full else SMALL, arguments.device)
     arguments.json.write_text(json.dumps(found, indent=1))
     for row in found["arms"]:
-        published = "" if row["published_nll_nats"] is None else f"   published {row['published_nll_nats']:.2f}"
+        published = (
+            ""
+            if row["published_nll_nats"] is None
+            else f"   others {row['published_nll_nats']:.2f}: {row['published_source']}"
+        )
         name = (
             f"{row['binarisation']:10s} {row['group']:5s} {row['architecture']} {row['objective']} k = {row['k']:<3d}"
         )

@@ -67,7 +67,7 @@ class Sizes(NamedTuple):
 SMALL = Sizes(12_000, 100, ((1e-3, 1), (3e-4, 1)), 500)
 FULL = Sizes(50_000, 10_000, tuple((1e-3 * 10 ** (-i / 7), 3**i) for i in range(8)), 5_000, 20, ("mlp1", "mlp2"))
 
-_PAPER = "Burda et al. 2016, table 1"
+_PAPER = "Burda et al. 2016, table 1 (from memory, not checked against the paper)"
 _SLIDES = "slides of a seminar; how its MNIST was binarised is not stated"
 
 # As published: (objective, k): NLL in nats, active units of each layer.

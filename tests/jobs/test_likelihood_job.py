@@ -18,7 +18,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_the_table_is_that_of_the_file(tmp_path: Path) -> None:
     """The job itself, with a study of one arm."""
     arm = {"binarisation": "fixed", "group": "burda", "architecture": "mlp1", "objective": "iwae", "k": 5}
-    figures = {"nll_nats": 101.25, "nll_se": 0.5, "published_nll_nats": 85.54}
+    figures = {"nll_nats": 101.25, "nll_se": 0.5, "published_nll_nats": 85.54, "published_source": "a paper"}
     script = f"""
 import sys, types
 sys.path.insert(0, "jobs")
@@ -30,5 +30,5 @@ job.study = lambda seed, data, sizes, device: {{"label": str(len(data.grey_test)
 sys.exit(job.main())
 """
     done = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=True)
-    assert "mlp1 iwae k = 5   NLL 101.25 +- 0.50 nats   published 85.54" in done.stdout
+    assert "mlp1 iwae k = 5   NLL 101.25 +- 0.50 nats   others 85.54: a paper" in done.stdout
     assert json.loads((tmp_path / "out.json").read_text())["label"] == "10000"  # MNIST's test rows
