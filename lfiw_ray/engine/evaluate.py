@@ -31,6 +31,7 @@ class Reference(NamedTuple):
 
     description: dict[str, Any]
     evaluation: Extracted
+    support: manifold.Support
     others: Extracted
 
 
@@ -52,7 +53,7 @@ def evaluate(run: Run, real: Real, form: Form) -> dict[str, Any]:
         ]
         measured = [ray.get(repeat) for repeat in repeats]
         spaces: dict[str, Any] = {
-            name: _space(ray.get(references[name]), [m[name] for m in measured], run) for name in references
+            name: _space(ray.get(references[name]), [m[name] for m in measured]) for name in references
         }
     body = {
         "num_rows": run.evaluation_rows,
@@ -70,7 +71,9 @@ def evaluate(run: Run, real: Real, form: Form) -> dict[str, Any]:
 @ray.remote
 def _embed_real(run: Run, name: str, evaluation: np.ndarray, others: np.ndarray) -> Reference:
     extractor = features.build_extractor(run, name)
-    return Reference(extractor.describe(), extractor.extract(evaluation), extractor.extract(others))
+    found = extractor.extract(evaluation)
+    support = manifold.support(found.features, run.config.evaluate.num_neighbours)
+    return Reference(extractor.describe(), found, support, extractor.extract(others))
 
 
 @ray.remote
@@ -86,9 +89,9 @@ def _repeat(run: Run, form: Form, repeat: int, names: list[str], *references: Re
     out = {}
     for name, reference in zip(names, references, strict=True):
         embedded = embed_pool(run, name, reference.description, wanted, images)
-        support = manifold.support(reference.evaluation.features, run.config.evaluate.num_neighbours)
         out[name] = {
-            arm: measure(reference.evaluation, support, *_rows_of(embedded, wanted, rows)) for arm, rows in arms.items()
+            arm: measure(reference.evaluation, reference.support, *_rows_of(embedded, wanted, rows))
+            for arm, rows in arms.items()
         }
         for arm, rows in arms.items():
             out[name][arm]["distinct"] = float(len(np.unique(rows.sample_ids)))
@@ -129,10 +132,9 @@ def measure(real: Extracted, support: manifold.Support, found: Extracted, log_w:
     return out
 
 
-def _space(reference: Reference, repeats: list[Any], run: Run) -> dict[str, Any]:
+def _space(reference: Reference, repeats: list[Any]) -> dict[str, Any]:
     """One feature space: what it is, the floor set by real rows, and every arm's figures over the repeats."""
-    support = manifold.support(reference.evaluation.features, run.config.evaluate.num_neighbours)
-    floor = measure(reference.evaluation, support, reference.others, None)
+    floor = measure(reference.evaluation, reference.support, reference.others, None)
     description = reference.description
     return {
         "description": f"{description['name']}: {description['num_features']} features",
