@@ -26,8 +26,14 @@ from lfiw_ray.core.log_scale import normalised
 _BLOCK_ROWS = 2048
 
 
-def distance(real: np.ndarray, generated: np.ndarray, log_w: np.ndarray | None = None) -> float:
+def distance(
+    real: np.ndarray, generated: np.ndarray, log_w: np.ndarray | None = None, real_mean: float | None = None
+) -> float:
     """MMD² between `real` (N, D), all of weight 1, and `generated` (M, D) with log weights `log_w` (M,), nats.
+
+    Parameters
+    ----------
+    real_mean : `within(real)`, where it is known: of the order N² D to compute, and the same for every comparison.
 
     Raises
     ------
@@ -36,7 +42,8 @@ def distance(real: np.ndarray, generated: np.ndarray, log_w: np.ndarray | None =
     NonFiniteError
         NaN or infinity; names the row.
     """
-    return within(real) + within(generated, log_w) - 2 * across(real, generated, log_w)
+    own = within(real) if real_mean is None else real_mean
+    return own + within(generated, log_w) - 2 * across(real, generated, log_w)
 
 
 def within(features: np.ndarray, log_w: np.ndarray | None = None) -> float:

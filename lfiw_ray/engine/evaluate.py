@@ -15,6 +15,7 @@ import ray
 
 from lfiw_ray.core import class_histogram, frechet, inception_score, kernel_distance, manifold, moments
 from lfiw_ray.core.forms import Form
+from lfiw_ray.core.moments import Moments
 from lfiw_ray.engine import features
 from lfiw_ray.engine.arms import ARMS, Arm, Rows, arms_of, choose_rows
 from lfiw_ray.engine.cluster import unwrapped
@@ -27,12 +28,28 @@ NAME = "results.json"
 
 
 class Reference(NamedTuple):
-    """The real rows in one feature space: those compared with, and others for the floor."""
+    """The real rows in one feature space: those compared with, what all comparisons share, and others for the floor."""
 
     description: dict[str, Any]
-    evaluation: Extracted
+    features: np.ndarray
+    moments: Moments
+    kernel_mean: float  # over pairs of different rows; the costliest part of a kernel distance
     support: manifold.Support
+    class_shares: np.ndarray | None
     others: Extracted
+
+
+def reference_of(description: dict[str, Any], rows: Extracted, others: Extracted, num_neighbours: int) -> Reference:
+    """Everything about real rows that does not depend on what they are compared with, computed once."""
+    return Reference(
+        description,
+        rows.features,
+        moments.of(rows.features),
+        kernel_distance.within(rows.features),
+        manifold.support(rows.features, num_neighbours),
+        None if rows.probabilities is None else class_histogram.of(rows.probabilities),
+        others,
+    )
 
 
 def evaluate(run: Run, real: Real, form: Form) -> dict[str, Any]:
@@ -71,9 +88,8 @@ def evaluate(run: Run, real: Real, form: Form) -> dict[str, Any]:
 @ray.remote
 def _embed_real(run: Run, name: str, evaluation: np.ndarray, others: np.ndarray) -> Reference:
     extractor = features.build_extractor(run, name)
-    found = extractor.extract(evaluation)
-    support = manifold.support(found.features, run.config.evaluate.num_neighbours)
-    return Reference(extractor.describe(), found, support, extractor.extract(others))
+    rows, floor = extractor.extract(evaluation), extractor.extract(others)
+    return reference_of(extractor.describe(), rows, floor, run.config.evaluate.num_neighbours)
 
 
 @ray.remote
@@ -89,10 +105,7 @@ def _repeat(run: Run, form: Form, repeat: int, names: list[str], *references: Re
     out = {}
     for name, reference in zip(names, references, strict=True):
         embedded = embed_pool(run, name, reference.description, wanted, images)
-        out[name] = {
-            arm: measure(reference.evaluation, reference.support, *_rows_of(embedded, wanted, rows))
-            for arm, rows in arms.items()
-        }
+        out[name] = {arm: measure(reference, *_rows_of(embedded, wanted, rows)) for arm, rows in arms.items()}
         for arm, rows in arms.items():
             out[name][arm]["distinct"] = float(len(np.unique(rows.sample_ids)))
     return out
@@ -114,27 +127,27 @@ def _rows_of(embedded: Extracted, wanted: np.ndarray, rows: Rows) -> tuple[Extra
     return Extracted(embedded.features[where], probabilities), rows.log_w
 
 
-def measure(real: Extracted, support: manifold.Support, found: Extracted, log_w: np.ndarray | None) -> dict[str, Any]:
+def measure(real: Reference, found: Extracted, log_w: np.ndarray | None) -> dict[str, Any]:
     """All metrics of one set (weighted by log_w, nats, where given) against the real rows of the same space."""
     seen = moments.of(found.features, log_w)
-    near = manifold.compare(support, found.features, log_w)
+    near = manifold.compare(real.support, found.features, log_w)
     out: dict[str, Any] = {
-        "fid": frechet.distance(moments.of(real.features), seen),
-        "kid": kernel_distance.distance(real.features, found.features, log_w),
+        "fid": frechet.distance(real.moments, seen),
+        "kid": kernel_distance.distance(real.features, found.features, log_w, real.kernel_mean),
         **near._asdict(),
         "ess": moments.ess(seen),
     }
-    if real.probabilities is not None and found.probabilities is not None:
+    if real.class_shares is not None and found.probabilities is not None:
         shares = class_histogram.of(found.probabilities, log_w)
         out["inception_score"] = inception_score.finish(inception_score.of(found.probabilities, log_w))
-        out["class_tv"] = class_histogram.total_variation(shares, class_histogram.of(real.probabilities))
+        out["class_tv"] = class_histogram.total_variation(shares, real.class_shares)
         out["class_shares"] = shares.tolist()
     return out
 
 
 def _space(reference: Reference, repeats: list[Any]) -> dict[str, Any]:
     """One feature space: what it is, the floor set by real rows, and every arm's figures over the repeats."""
-    floor = measure(reference.evaluation, reference.support, reference.others, None)
+    floor = measure(reference, reference.others, None)
     description = reference.description
     return {
         "description": f"{description['name']}: {description['num_features']} features",

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lfiw_ray.core import manifold
+from lfiw_ray.core import frechet, kernel_distance, manifold, moments
 from lfiw_ray.core.forms import Form
 from lfiw_ray.core.rivals import RIVALS
 from lfiw_ray.engine.arms import ARMS, arms_of, choose_rows
-from lfiw_ray.engine.evaluate import improvement, measure
+from lfiw_ray.engine.evaluate import improvement, measure, reference_of
 from lfiw_ray.models.extractors import Extracted
 
 START, N, POOL = 30_000, 500, 20_000
@@ -102,8 +102,15 @@ def features(rows: int, seed: int) -> Extracted:
 
 
 def measured(found: Extracted, log_w: np.ndarray | None = None) -> dict[str, Any]:
-    real = features(400, 0)
-    return measure(real, manifold.support(real.features, 5), found, log_w)
+    return measure(reference_of({}, features(400, 0), found, 5), found, log_w)
+
+
+def test_what_comparisons_share_is_what_each_would_compute() -> None:
+    real, found, log_w = features(400, 0), features(300, 1), np.linspace(-1, 1, 300)
+    got = measure(reference_of({}, real, found, 5), found, log_w)
+    assert got["kid"] == kernel_distance.distance(real.features, found.features, log_w)
+    assert got["fid"] == frechet.distance(moments.of(real.features), moments.of(found.features, log_w))
+    assert got["precision"] == manifold.compare(manifold.support(real.features, 5), found.features, log_w).precision
 
 
 def test_the_real_rows_themselves_are_at_distance_zero() -> None:
