@@ -6,12 +6,13 @@ lowers F_0 by a constant gamma:
 
     F(x) = d - log(1 - exp(d - eps)) - gamma,    accepted with probability sigmoid(F).
 
-gamma = 0 is plain rejection, up to eps (`plain`).  gamma < 0 accepts more; the rows then follow w / (w + c) with
+gamma = 0 is plain rejection, up to eps.  gamma < 0 accepts more; the rows then follow w / (w + c) with
 c > 0, a target whose heavy weights are levelled: biased, between the generator and the target.  gamma > 0 accepts
-less than plain rejection, and is biased to the rows at the very maximum, whose F is of the order of log(1 / eps);
-a percentile may give that, a budget (`gamma_for`) never does.
+less than plain rejection, and is biased to the rows at the very maximum, whose F is of the order of log(1 / eps).
+The paper sets gamma to a percentile of F, which may give that; here it follows from the budget (`gamma_for`), which
+never does.
 
-Formulas, and gamma as a percentile of F (the paper's image experiments take the 80th), are from memory of the paper.
+The formulas are from memory of the paper.
 It estimates `peak` from a burn-in of generated samples; here it is the largest weight of the whole pool, which the
 pool's statistics know.  Its eps is a small constant for numerical stability; 1e-14 here, so that F_0 <= 32.3.
 Tolerance: `gamma_for` meets the expected number of rows to a relative 2e-7 (see `score_counts`).
@@ -51,18 +52,6 @@ def scores(log_w: np.ndarray, peak: float, start: int = 0) -> np.ndarray:
     return np.asarray(d - np.log(-np.expm1(d - _EPS)))
 
 
-def gamma_at(seen: ScoreCounts, percentile: float) -> float:
-    """gamma as the paper chooses it: a percentile (0 to 100) of F over the rows of positive weight.
-
-    Rows above it are accepted with a probability of at least one half.
-
-    Parameters
-    ----------
-    seen : counts of `scores`.
-    """
-    return score_counts.quantile(seen, percentile / 100)
-
-
 def gamma_for(seen: ScoreCounts, expected: float) -> float:
     """gamma such that so many rows are accepted on average, at most 0.
 
@@ -90,11 +79,6 @@ def gamma_for(seen: ScoreCounts, expected: float) -> float:
         return 0.0
     # if all rows had the lowest F, this would be gamma; one nat below, more than `expected` are accepted
     return float(brentq(excess, f[0] - logit(share) - 1, 0.0, xtol=1e-12, maxiter=1000))
-
-
-def plain(log_w: np.ndarray, start: int, k: int, seed: int, peak: float, stream: str = "rejection") -> Accepted:
-    """Plain rejection: accept with probability w / max w, which draws from the target itself."""
-    return draw(log_w, start, k, seed, peak, 0.0, stream)
 
 
 def draw(log_w: np.ndarray, start: int, k: int, seed: int, peak: float, gamma: float, stream: str = "drs") -> Accepted:

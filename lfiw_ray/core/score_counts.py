@@ -75,17 +75,3 @@ def centres(seen: ScoreCounts) -> np.ndarray:
     """(B,) float64 mean score of each bin, nats, to 4e-12; increasing."""
     means: np.ndarray = (seen.bins + seen.places / seen.counts / _PLACES) / _BINS_PER_NAT
     return means
-
-
-def quantile(seen: ScoreCounts, share: float) -> float:
-    """The score that a share of the rows does not exceed, to within one bin of 1/1024 nat.
-
-    Raises
-    ------
-    ValueError
-        `share` is outside [0, 1], or no row was counted.
-    """
-    if not 0 <= share <= 1 or len(seen.bins) == 0:
-        raise ValueError(f"a quantile needs rows and a share in [0, 1], got {num_rows(seen)} rows and {share}")
-    ends = np.cumsum(seen.counts)
-    return float(centres(seen)[np.searchsorted(ends, share * ends[-1])])

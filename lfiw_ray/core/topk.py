@@ -138,15 +138,6 @@ def merge(a: TopK, b: TopK) -> TopK:
     return _top(_kept(both, both.keys >= bar)._replace(bar=bar))
 
 
-def narrow(state: TopK, k: int) -> TopK:
-    """The state of a smaller budget: budgets of one seed are nested."""
-    if not 0 <= k <= state.k:
-        raise ValueError(f"k must be between 0 and {state.k}, got {k}")
-    return state._replace(
-        k=k, keys=state.keys[: k + 1], sample_ids=state.sample_ids[: k + 1], log_w=state.log_w[: k + 1]
-    )
-
-
 def complete(state: TopK) -> bool:
     """Whether no row is missing: k + 1 keys reach the bar, or there was none."""
     return state.bar == -np.inf or len(state.keys) > state.k

@@ -9,7 +9,6 @@ there are in `engine.committee`.
 
 import json
 import logging
-import math
 from functools import partial
 from typing import Any
 
@@ -17,6 +16,7 @@ import numpy as np
 import ray
 
 from lfiw_ray.core.calibration import choose
+from lfiw_ray.core.weights import prior_correction
 from lfiw_ray.engine import features
 from lfiw_ray.engine.calibration_figures import calibration_figures
 from lfiw_ray.engine.classifier_rows import (
@@ -131,7 +131,8 @@ def calibrate(
     real = score(model, inputs, np.arange(len(inputs[0])), seed, size, HELD_OUT_REAL)
     judge, fitting = _halves(real, generated)
     choice = choose(*fitting, tuple(run.config.classifier.calibrators), run.config.seed)
-    odds = math.log(len(rows.train) / run.num_classifier_rows)
+    num_real = int(fitting[1].sum())
+    odds = prior_correction(num_real, len(fitting[1]) - num_real)  # of the rows that made the logits honest
     figures = calibration_figures(choice, judge, odds, run.config.seed)
     held_out = {name: values.tolist() for name, values in zip(("logits", "y"), judge, strict=True)}
     return figures, {HELD_OUT: json.dumps(held_out).encode(), TUNING: json.dumps(tuning.tolist()).encode()}

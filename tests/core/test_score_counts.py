@@ -51,19 +51,8 @@ def test_a_million_rows_in_uneven_parts():
     assert mean == pytest.approx(scores.mean(dtype=np.float64), abs=1e-11)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 0.8, 1.0])
-def test_quantiles_are_those_of_the_rows(share):
-    scores = np.random.default_rng(1).standard_normal(10_001)
-    expected = np.quantile(scores, share, method="inverted_cdf")
-    assert score_counts.quantile(score_counts.of(scores), share) == pytest.approx(expected, abs=1 / 1024)
-
-
 def test_refusals():
     with pytest.raises(NonFiniteError, match="sample id 71"):
         score_counts.of(np.array([0.0, np.nan]), start=70)
     with pytest.raises(NonFiniteError, match="sample id 0"):
         score_counts.of(np.array([np.inf]))
-    with pytest.raises(ValueError, match=r"1\.5"):
-        score_counts.quantile(score_counts.of(np.zeros(3)), 1.5)
-    with pytest.raises(ValueError, match="0 rows"):
-        score_counts.quantile(score_counts.of(np.full(3, -np.inf)), 0.5)

@@ -125,7 +125,7 @@ def test_the_same_for_every_sharding_order_and_tree(cuts):
 def test_budgets_are_nested():
     log_w = np.random.default_rng(0).standard_normal(5000)
     large, small = topk.init(log_w, 0, 1000, 3), topk.init(log_w, 0, 100, 3)
-    assert _equal(topk.narrow(large, 100), small)
+    assert all(np.array_equal(a[:101], b) for a, b in zip(large[1:4], small[1:4], strict=True))
     assert set(small.sample_ids[:100]) < set(large.sample_ids[:1000])
 
 
@@ -257,5 +257,3 @@ def test_refusals():
         topk.empty(-1)
     with pytest.raises(ValueError, match="4 and 5"):
         topk.merge(topk.empty(4), topk.empty(5))
-    with pytest.raises(ValueError, match="6"):
-        topk.narrow(topk.empty(5), 6)

@@ -222,3 +222,14 @@ def test_fewer_generated_than_real_rows_shift_the_prior(tmp_path: Path) -> None:
     run = labelled_run(tmp_path, folds=7)._replace(fit_rows=FIT._replace(held_out=2048))
     rows = generated_rows(run, run.config.classifier, 6)
     assert (len(rows.train), len(rows.held_out)) == (FIT.train // 2, 1024)
+
+
+def test_the_prior_odds_are_those_of_the_rows_that_calibrate(seen: tuple[Run, list[Seen]], record: Recorder) -> None:
+    """40 generated rows against 60 real ones, however many there were in training."""
+    run, config = seen[0], seen[0].config.classifier
+    description = Description("classifier", config.model_dump(), run.image_shape, {"num_features": 3})
+    trained = Trained({WEIGHTS: tensors_to_bytes(Classifier(config, run.image_shape, 3).state_dict())}, {})
+    rows = generated_rows(run, config, 0)
+    figures, _ = calibrate(run, description, trained, rows._replace(held_out=rows.held_out[:80]), 5, HELD_OUT_X)
+    assert figures["log_prior_odds"] == pytest.approx(np.log(40 / 60))
+    record.taken()
