@@ -13,24 +13,14 @@ from functools import partial
 
 import numpy as np
 
-from lfiw_ray.core import fresh, noise, topk
-from lfiw_ray.core.fresh import Fresh, Pick
+from lfiw_ray.core import noise, topk
+from lfiw_ray.core.fresh import Pick
 
 _HALF_STEP = 2.0**-54  # stands for u = 0, whose cell [0, 2^-53) has this mean
 
 
-def init(log_w: np.ndarray, start: int, m: int, seed: int, stream: str = "pool", first: int = 0) -> Fresh:
-    """Draw from the groups inside rows start .. start + N; see `fresh.init` for parameters and errors."""
-    return fresh.init(log_w, start, m, drawn(seed, stream), first)
-
-
-def merge(a: Fresh, b: Fresh, seed: int, stream: str = "pool") -> Fresh:
-    """Both states, and draws from the groups they complete; `fresh.finish` gives the selection."""
-    return fresh.merge(a, b, drawn(seed, stream))
-
-
-def drawn(seed: int, stream: str) -> Pick:
-    """The rule of a group."""
+def drawn(seed: int, stream: str = "pool") -> Pick:
+    """The rule of a group, for `fresh.init` and `fresh.merge`."""
     return partial(_draw, seed, stream)
 
 

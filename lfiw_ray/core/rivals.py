@@ -7,23 +7,26 @@ rows of the pool.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from lfiw_ray.core import fresh, poolwise, ranks, rejection, rivals_drs, rivals_mh, rivals_obrs, score_counts
+from lfiw_ray.core.fresh import Pick
 from lfiw_ray.core.selection import Selection
 from lfiw_ray.core.weights import largest
 from lfiw_ray.errors import ConfigError
 
+Rule = Callable[[int, str], Pick]
+FRESH: dict[str, Rule] = {"pool": poolwise.drawn, "mh": rivals_mh.walked}
+"""rules of those that see fresh candidates for each row, of (seed, stream)"""
 
-def _pool(log_w: np.ndarray, start: int, k: int, seed: int, stream: str) -> Selection:
+
+def _fresh(
+    rule: Callable[[int, str], Pick], log_w: np.ndarray, start: int, k: int, seed: int, stream: str
+) -> Selection:
     m = candidates(len(log_w), k)
-    return fresh.finish(poolwise.init(log_w[: m * k], start, m, seed, stream, first=start))
-
-
-def _mh(log_w: np.ndarray, start: int, k: int, seed: int, stream: str) -> Selection:
-    m = candidates(len(log_w), k)
-    return fresh.finish(rivals_mh.init(log_w[: m * k], start, m, seed, stream, first=start))
+    return fresh.finish(fresh.init(log_w[: m * k], start, m, rule(seed, stream), first=start))
 
 
 def _drs(log_w: np.ndarray, start: int, k: int, seed: int, stream: str) -> Selection:
@@ -51,8 +54,7 @@ def _reversed(log_w: np.ndarray, start: int, k: int, _seed: int, _stream: str) -
 
 
 RIVALS: dict[str, Callable[[np.ndarray, int, int, int, str], Selection]] = {
-    "pool": _pool,
-    "mh": _mh,
+    **{name: partial(_fresh, rule) for name, rule in FRESH.items()},
     "drs": _drs,
     "obrs": _obrs,
     "top_k": _top_k,

@@ -17,24 +17,14 @@ from functools import partial
 
 import numpy as np
 
-from lfiw_ray.core import fresh, noise
-from lfiw_ray.core.fresh import Fresh, Pick
+from lfiw_ray.core import noise
+from lfiw_ray.core.fresh import Pick
 
 _LOWEST = float(np.finfo(np.float64).min)  # stands for the -inf of a start without weight, which any weight beats
 
 
-def init(log_w: np.ndarray, start: int, m: int, seed: int, stream: str = "mh", first: int = 0) -> Fresh:
-    """Run the chains inside rows start .. start + N; see `fresh.init` for parameters and errors."""
-    return fresh.init(log_w, start, m, walked(seed, stream), first)
-
-
-def merge(a: Fresh, b: Fresh, seed: int, stream: str = "mh") -> Fresh:
-    """Both states, and the chains they complete; `fresh.finish` gives the selection."""
-    return fresh.merge(a, b, walked(seed, stream))
-
-
-def walked(seed: int, stream: str) -> Pick:
-    """The rule of a chain."""
+def walked(seed: int, stream: str = "mh") -> Pick:
+    """The rule of a chain, for `fresh.init` and `fresh.merge`."""
     return partial(_walk, seed, stream)
 
 

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lfiw_ray.core import blocks, poolwise, ranks, rivals_mh, topk
+from lfiw_ray.core import blocks, fresh, ranks, topk
+from lfiw_ray.core.rivals import FRESH
 from lfiw_ray.core.weights import flatten, largest
 from lfiw_ray.engine.read import shard_labels, shard_log_w
 from lfiw_ray.engine.wanted import RANKED, REPLACED, Wanted
@@ -93,8 +94,7 @@ def _alone(one: Wanted, log_w: np.ndarray, start: int) -> Any:
     if one.scheme in REPLACED:
         return blocks.block_stats(used, start)
     candidates = max(one.k * one.num_candidates - start, 0)  # rows beyond the last whole group are none
-    init = poolwise.init if one.scheme == "pool" else rivals_mh.init
-    return init(used[:candidates], start, one.num_candidates, one.seed, one.scheme)
+    return fresh.init(used[:candidates], start, one.num_candidates, FRESH[one.scheme](one.seed, one.scheme))
 
 
 def _merged(one: Wanted, a: Any, b: Any) -> Any:
@@ -102,4 +102,4 @@ def _merged(one: Wanted, a: Any, b: Any) -> Any:
         return topk.merge(a, b)
     if one.scheme in REPLACED:
         return blocks.concatenate([a, b])
-    return (poolwise if one.scheme == "pool" else rivals_mh).merge(a, b, one.seed, one.scheme)
+    return fresh.merge(a, b, FRESH[one.scheme](one.seed, one.scheme))

@@ -5,13 +5,13 @@ from typing import Literal, NamedTuple
 
 from lfiw_ray.config_selections import Scheme, SelectionConfig
 from lfiw_ray.core import sir
+from lfiw_ray.core.rivals import FRESH
 from lfiw_ray.core.weights import Monotone, flatten
 from lfiw_ray.engine.run import Run
 from lfiw_ray.errors import ConfigError
 
 REPLACED = sir.NAMED
 RANKED = ("gumbel", "top_k", "uniform", "reversed")
-FRESH = ("pool", "mh")
 REJECTED = ("drs", "obrs")
 
 Sums = Literal["diagnostics", "marks"] | None

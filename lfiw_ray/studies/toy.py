@@ -214,7 +214,7 @@ def outputs(seed: int, fitted: Fitted, k: int, num_outputs: int, repeat: int) ->
     stream = f"toy candidates, k = {k}, repeat {repeat}"
     x = noise.generator(seed, stream).normal(fitted.mean, fitted.sd, num_outputs * k)
     log_w = {"true": fitted.true_log_w(_FINE), "estimated": fitted.log_odds(_FINE, fitted.theta)}
-    drawn = {kind: poolwise.init(np.interp(x, _FINE, w), 0, k, seed, stream) for kind, w in log_w.items()}
+    drawn = {kind: fresh.init(np.interp(x, _FINE, w), 0, k, poolwise.drawn(seed, stream)) for kind, w in log_w.items()}
     return {kind: x[fresh.finish(state).sample_ids] for kind, state in drawn.items()}
 
 

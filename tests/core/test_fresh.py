@@ -37,16 +37,16 @@ def test_groups_start_at_first():
     m=st.sampled_from([1, 2, 3, 7, 10, 60, 420]),
     first=st.integers(0, 20),
     order=st.randoms(use_true_random=False),
-    method=st.sampled_from([poolwise, rivals_mh]),
+    rule=st.sampled_from([poolwise.drawn, rivals_mh.walked]),
 )
-def test_the_same_for_every_sharding_and_order(cuts, m, first, order, method):
+def test_the_same_for_every_sharding_and_order(cuts, m, first, order, rule):
     edges = [0, *sorted(cuts), 420]
-    parts = [method.init(LOG_W[a:b], first + a, m, 4, first=first) for a, b in pairwise(edges)]
+    parts = [fresh.init(LOG_W[a:b], first + a, m, rule(4), first=first) for a, b in pairwise(edges)]
     order.shuffle(parts)
     got = parts[0]
     for part in parts[1:]:
-        got = method.merge(got, part, 4)
-    whole = fresh.finish(method.init(LOG_W, first, m, 4, first=first))
+        got = fresh.merge(got, part, rule(4))
+    whole = fresh.finish(fresh.init(LOG_W, first, m, rule(4), first=first))
     assert np.array_equal(fresh.finish(got).sample_ids, whole.sample_ids)
     assert np.array_equal((whole.sample_ids - first) // m, np.arange(420 // m))
 
@@ -61,41 +61,43 @@ def test_rows_wait_only_at_the_edges():
         fresh.finish(state)
 
 
-@pytest.mark.parametrize("method", [poolwise, rivals_mh])
-def test_a_group_without_weight_is_named(method):
+@pytest.mark.parametrize("rule", [poolwise.drawn, rivals_mh.walked])
+def test_a_group_without_weight_is_named(rule):
     log_w = np.zeros(30)
     log_w[10:20] = -np.inf
     with pytest.raises(ConfigError, match=r"all 10 candidates of group 1 \(sample ids 110 to 119\) have weight zero"):
-        method.init(log_w, 100, 10, 0, first=100)
-    parts = method.init(log_w[:15], 100, 10, 0, first=100), method.init(log_w[15:], 115, 10, 0, first=100)
+        fresh.init(log_w, 100, 10, rule(0), first=100)
+    parts = fresh.init(log_w[:15], 100, 10, rule(0), first=100), fresh.init(log_w[15:], 115, 10, rule(0), first=100)
     with pytest.raises(ConfigError, match="group 1"):
-        method.merge(*parts, 0)
+        fresh.merge(*parts, rule(0))
 
 
-@pytest.mark.parametrize("method", [poolwise, rivals_mh])
-def test_extremes(method):
+@pytest.mark.parametrize("rule", [poolwise.drawn, rivals_mh.walked])
+def test_extremes(rule):
     """Rows without weight never, a row of e^700 always, denormal weights as any; k = 0 rows of no rows."""
     rng = np.random.default_rng(0)
     log_w = np.where(rng.random((1000, 5)) < 0.7, -np.inf, 0.0)
     log_w[:, 4] = 0.0
-    chosen = fresh.finish(method.init(log_w.ravel(), 0, 5, 1)).sample_ids
+    chosen = fresh.finish(fresh.init(log_w.ravel(), 0, 5, rule(1))).sample_ids
     assert (log_w.ravel()[chosen] == 0).all()
     log_w[:, 2] = 700.0
-    assert (fresh.finish(method.init(log_w.ravel(), 0, 5, 1)).sample_ids % 5 == 2).all()
-    low, high = (fresh.finish(method.init(LOG_W + shift, 0, 10, 1)).sample_ids for shift in (-743, 0))
+    assert (fresh.finish(fresh.init(log_w.ravel(), 0, 5, rule(1))).sample_ids % 5 == 2).all()
+    low, high = (fresh.finish(fresh.init(LOG_W + shift, 0, 10, rule(1))).sample_ids for shift in (-743, 0))
     assert np.array_equal(low, high)
-    assert len(fresh.finish(method.init(np.empty(0), 50, 10, 1)).sample_ids) == 0
-    assert fresh.finish(method.init(LOG_W, 0, 1, 1)).sample_ids.tolist() == list(range(420))
+    assert len(fresh.finish(fresh.init(np.empty(0), 50, 10, rule(1))).sample_ids) == 0
+    assert fresh.finish(fresh.init(LOG_W, 0, 1, rule(1))).sample_ids.tolist() == list(range(420))
 
 
 def test_refusals():
     with pytest.raises(NonFiniteError, match="sample id 12"):
-        poolwise.init(np.array([0.0, 0, np.nan, 0]), 10, 2, 0)
+        fresh.init(np.array([0.0, 0, np.nan, 0]), 10, 2, poolwise.drawn(0))
     with pytest.raises(NonFiniteError, match="sample id 11"):
-        rivals_mh.init(np.array([0.0, np.inf]), 10, 2, 0)
+        fresh.init(np.array([0.0, np.inf]), 10, 2, rivals_mh.walked(0))
     with pytest.raises(ValueError, match="m = 0"):
-        poolwise.init(LOG_W, 0, 0, 0)
+        fresh.init(LOG_W, 0, 0, poolwise.drawn(0))
     with pytest.raises(ValueError, match="start at least 5"):
-        poolwise.init(LOG_W, 4, 2, 0, first=5)
+        fresh.init(LOG_W, 4, 2, poolwise.drawn(0), first=5)
     with pytest.raises(ValueError, match=r"\(2, 0\) and \(3, 0\)"):
-        poolwise.merge(poolwise.init(LOG_W, 0, 2, 0), poolwise.init(LOG_W, 420, 3, 0), 0)
+        fresh.merge(
+            fresh.init(LOG_W, 0, 2, poolwise.drawn(0)), fresh.init(LOG_W, 420, 3, poolwise.drawn(0)), poolwise.drawn(0)
+        )

@@ -10,7 +10,7 @@ TEN = np.log([8.0, 4, 2, 1, 1, 1, 1, 1, 1, 1])
 
 
 def chosen(log_w, m, seed):
-    return fresh.finish(poolwise.init(log_w, 0, m, seed)).sample_ids
+    return fresh.finish(fresh.init(log_w, 0, m, poolwise.drawn(seed))).sample_ids
 
 
 @pytest.mark.parametrize("shift", [0.0, -743.0, 700.0])

@@ -84,8 +84,8 @@ def test_streams_and_seeds():
 
 
 def test_the_methods_by_themselves_use_the_same_noise():
-    for name, method in (("pool", poolwise), ("mh", rivals_mh)):
-        got = fresh.finish(method.init(LOG_W[:2000], 0, 20, 5))
+    for name, rule in (("pool", poolwise.drawn), ("mh", rivals_mh.walked)):
+        got = fresh.finish(fresh.init(LOG_W[:2000], 0, 20, rule(5)))
         assert np.array_equal(got.sample_ids, rivals.select(name, LOG_W, 0, 100, 5).sample_ids)
     got = ranks.finish(ranks.uniform(LOG_W, 0, 100, 5))
     assert np.array_equal(got.sample_ids, rivals.select("uniform", LOG_W, 0, 100, 5).sample_ids)

@@ -23,7 +23,7 @@ def last_states(first_law, m, seed, chains=1000):
     rng = np.random.default_rng(seed)
     states = rng.choice(4, (chains, m), p=GENERATED)
     states[:, 0] = rng.choice(4, chains, p=first_law)
-    rows = fresh.finish(rivals_mh.init(LOG_W[states].ravel(), 0, m, seed)).sample_ids
+    rows = fresh.finish(fresh.init(LOG_W[states].ravel(), 0, m, rivals_mh.walked(seed))).sample_ids
     assert np.array_equal(rows // m, np.arange(chains))
     return states.ravel()[rows]
 
@@ -53,16 +53,16 @@ def test_a_chain_by_hand(monkeypatch):
     """From w = 1: u = .9 refuses .5; u = .9 takes 2; u = .4 takes 1 (ratio .5); u = .5 refuses .5 (not below it)."""
     monkeypatch.setattr(noise, "uniforms", lambda *_: np.array([0.0, 0.9, 0.9, 0.4, 0.5]))
     log_w = np.log([1.0, 0.5, 2.0, 1.0, 0.5])
-    assert fresh.finish(rivals_mh.init(log_w, 0, 5, 0)).sample_ids.tolist() == [3]
+    assert fresh.finish(fresh.init(log_w, 0, 5, rivals_mh.walked(0))).sample_ids.tolist() == [3]
 
 
 def test_heavier_and_equal_candidates_are_always_taken():
     for log_w in (np.arange(10.0), np.zeros(10), np.append(-np.inf, np.full(9, -743.0))):
-        assert fresh.finish(rivals_mh.init(log_w, 0, 10, 0)).sample_ids.tolist() == [9]
+        assert fresh.finish(fresh.init(log_w, 0, 10, rivals_mh.walked(0))).sample_ids.tolist() == [9]
 
 
 def test_a_start_without_weight_is_left_at_once(monkeypatch):
     """And no row without weight is moved to, not even at u = 0."""
     monkeypatch.setattr(noise, "uniforms", lambda *_: np.zeros(4))
     log_w = np.array([-np.inf, -np.inf, -1e300, -np.inf])
-    assert fresh.finish(rivals_mh.init(log_w, 0, 4, 0)).sample_ids.tolist() == [2]
+    assert fresh.finish(fresh.init(log_w, 0, 4, rivals_mh.walked(0))).sample_ids.tolist() == [2]
