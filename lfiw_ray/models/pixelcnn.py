@@ -22,12 +22,12 @@ from torch import nn
 from lfiw_ray.config_generators import PixelCNNConfig
 from lfiw_ray.core import logistic_mixture, noise
 from lfiw_ray.errors import ConfigError
+from lfiw_ray.models.class_labels import ClassLabels
 from lfiw_ray.models.noise import BatchNoise
 from lfiw_ray.models.pixelcnn_layers import WeightNormed, fit_to_input
 from lfiw_ray.models.pixelcnn_net import NUM_LEVELS, PixelNet
 from lfiw_ray.models.pixelcnn_sampler import PixelNoise, sample_cached, unit
 
-_NO_LABELS = "generator.pixelcnn.conditional needs labelled training rows; name data.label_column"
 _FIRST_ROWS = 64  # that gains and biases are fitted to
 _SMALLEST_UNIFORM = 2.0**-25  # float32 uniforms are multiples of 2**-24: 0 occurs
 
@@ -59,13 +59,11 @@ class PixelCNN(nn.Module):
     ):
         super().__init__()
         _check_shape(image_shape)
-        if config.conditional and not (class_counts and sum(class_counts)):
-            raise ConfigError(_NO_LABELS)
         self.config, self.image_shape = config, image_shape
-        counts = np.array(class_counts if config.conditional and class_counts else ())
-        self._edges = np.cumsum(counts)[:-1] / max(counts.sum(), 1)  # of the classes in [0, 1)
+        self._classes = ClassLabels(class_counts, "generator.pixelcnn.conditional") if config.conditional else None
+        num_classes = self._classes.num_classes if self._classes else 0
         channels, outputs = image_shape[2], logistic_mixture.num_params(config.mixtures, image_shape[2])
-        self.net = PixelNet(channels, outputs, config.blocks, config.filters, config.dropout, len(counts))
+        self.net = PixelNet(channels, outputs, config.blocks, config.filters, config.dropout, num_classes)
 
     def prepare(self, data: tuple[np.ndarray, ...], seed: int) -> None:
         """Fit gains and biases to some of the training rows, a function of the seed; called once, before training.
@@ -86,8 +84,8 @@ class PixelCNN(nn.Module):
 
     def _params(self, batch: tuple[torch.Tensor, ...], dropout: BatchNoise | None) -> torch.Tensor:
         """Parameters of every pixel's mixture, (N, K, H, W) float32 (or the weights' dtype)."""
-        if self.config.conditional and len(batch) < 2:
-            raise ConfigError(_NO_LABELS)
+        if self._classes and len(batch) < 2:
+            raise self._classes.missing()
         x = unit(batch[0].permute(0, 3, 1, 2).to(self.net.last.bias.dtype))
         params: torch.Tensor = self.net(x, batch[1].long() if self.config.conditional else None, dropout)
         return params.to(x.dtype)
@@ -114,10 +112,7 @@ class PixelCNN(nn.Module):
 
     def sample_labels(self, sample_ids: np.ndarray, seed: int, stream: str) -> np.ndarray | None:
         """(N,) int64 labels of the given samples; None where the model has no labels."""
-        if not self.config.conditional:
-            return None
-        drawn = noise.by_block(seed, f"{stream}/labels", sample_ids, lambda rng, n: rng.random(n))
-        return np.searchsorted(self._edges, drawn, side="right").astype(np.int64)
+        return self._classes.draw(sample_ids, seed, stream) if self._classes else None
 
     def sample(self, sample_ids: np.ndarray, seed: int, stream: str) -> np.ndarray:
         """Images (N, H, W, C) uint8 of the given ids; each a function of (seed, stream, id)."""

@@ -19,8 +19,6 @@ class, which follows the frequencies of the training rows, are drawn per fixed b
 | labels | classes, of a conditional model | (N,) int64 |
 """
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -30,6 +28,7 @@ from lfiw_ray.config_generators import SNGANConfig
 from lfiw_ray.core import hinge, noise
 from lfiw_ray.errors import ConfigError
 from lfiw_ray.models.batch_norm import BatchNorm
+from lfiw_ray.models.class_labels import ClassLabels
 from lfiw_ray.models.dequantise import dequantised, to_cells
 from lfiw_ray.models.noise import BatchNoise
 from lfiw_ray.models.players import Batch, Player
@@ -122,11 +121,9 @@ class SNGAN(nn.Module):
         self, config: SNGANConfig, image_shape: tuple[int, int, int], class_counts: tuple[int, ...] | None = None
     ):
         super().__init__()
-        if config.conditional and not (class_counts and sum(class_counts)):
-            raise ConfigError("generator.sngan.conditional needs labelled training rows; name data.label_column")
         self.config, self.image_shape = config, image_shape
-        self._frequencies = np.array(class_counts) / sum(class_counts) if config.conditional and class_counts else None
-        num_classes = None if self._frequencies is None else len(self._frequencies)
+        self._classes = ClassLabels(class_counts, "generator.sngan.conditional") if config.conditional else None
+        num_classes = self._classes.num_classes if self._classes else None
         self.generator = Generator(config, image_shape, num_classes)
         self.critic = Critic(config.critic_width, image_shape, num_classes)
 
@@ -157,36 +154,22 @@ class SNGAN(nn.Module):
         return self.critic_loss(batch, noise)
 
     def _labels(self, batch: Batch) -> torch.Tensor | None:
-        if self._frequencies is None:
+        if self._classes is None:
             return None
         if len(batch) < 2:
-            raise ConfigError("generator.sngan.conditional needs labelled training rows; name data.label_column")
+            raise self._classes.missing()
         return batch[1].long()
 
     def latents(self, sample_ids: np.ndarray, seed: int, stream: str) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Latents and labels of the given ids, on the model's device; each a function of (seed, stream, id)."""
         device, size = self.generator.first.weight.device, self.config.latents
+        z = noise.by_block(seed, stream, sample_ids, lambda rng, n: rng.standard_normal((n, size), dtype=np.float32))
+        labels = self.sample_labels(sample_ids, seed, stream)
+        return torch.from_numpy(z).to(device), None if labels is None else torch.from_numpy(labels).to(device)
 
-        def draw(rng: np.random.Generator, n: int) -> np.ndarray:
-            z = rng.standard_normal((n, size), dtype=np.float32)
-            return z if self._frequencies is None else np.concatenate([z, rng.random((n, 1), np.float32)], axis=1)
-
-        drawn = noise.by_block(seed, stream, sample_ids, draw)
-        z = torch.from_numpy(np.ascontiguousarray(drawn[:, :size])).to(device)
-        if self._frequencies is None:
-            return z, None
-        edges = np.cumsum(self._frequencies)[:-1]
-        return z, torch.from_numpy(np.searchsorted(edges, drawn[:, size], side="right")).to(device)
-
-    @property
-    def sample_labels(self) -> Callable[[np.ndarray, int, str], np.ndarray] | None:
-        """(sample_ids, seed, stream) -> (N,) int64 classes of the samples; None without classes."""
-        return None if self._frequencies is None else self._sample_labels
-
-    def _sample_labels(self, sample_ids: np.ndarray, seed: int, stream: str) -> np.ndarray:
-        labels = self.latents(sample_ids, seed, stream)[1]
-        assert labels is not None
-        return labels.cpu().numpy()
+    def sample_labels(self, sample_ids: np.ndarray, seed: int, stream: str) -> np.ndarray | None:
+        """(N,) int64 labels of the given samples; None where the model has no labels."""
+        return self._classes.draw(sample_ids, seed, stream) if self._classes else None
 
     @torch.no_grad()
     def images(self, z: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:

@@ -8,30 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from topk_toys import equal, leading, plain
 
-from lfiw_ray.core import inclusion, noise, topk
+from lfiw_ray.core import inclusion, topk
 from lfiw_ray.core.weights import self_normalised_mean
 from lfiw_ray.errors import ConfigError, NonFiniteError
 
 TEN = np.log([8.0, 4, 2, 1, 1, 1, 1, 1, 1, 1])
 WEIGHTS = st.lists(st.one_of(st.floats(-30, 30), st.sampled_from([-np.inf, 0.0, 700.0, -745.0])), max_size=60)
-
-
-def _plain(log_w, start, k, seed):
-    """The k + 1 largest keys the slow way: all noise at once, all keys, a full sort; (keys, ids)."""
-    stop = start + len(log_w)
-    u = noise.refined(seed, "gumbel", np.arange(start, stop), noise.coarse(seed, "gumbel", start, stop))
-    keys = np.asarray(log_w, float) - np.log(-np.log1p(-u))
-    rows = sorted((i for i in range(len(log_w)) if log_w[i] > -np.inf), key=lambda i: (-keys[i], i))[: k + 1]
-    return keys[rows], start + np.array(rows, np.int64)
-
-
-def _equal(a, b):
-    return a.k == b.k and all(np.array_equal(x, y) for x, y in zip(a[1:4], b[1:4], strict=True))
-
-
-def _leading(u):
-    return np.floor(u * 256).astype(np.uint8)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -42,7 +26,7 @@ def test_the_threshold_form_is_the_plain_form(seed, scale, offset, monkeypatch):
     monkeypatch.setattr(topk, "_CHUNK", 768)
     monkeypatch.setattr(topk, "_SPARE", 64)
     log_w = offset + scale * np.random.default_rng(seed).standard_normal(2000)
-    keys, ids = _plain(log_w, 12_345, 50, seed)
+    keys, ids = plain(log_w, 12_345, 50, seed)
     got = topk.init(log_w, 12_345, 50, seed)
     assert np.array_equal(got.sample_ids, ids)
     assert np.array_equal(got.keys, keys)
@@ -61,7 +45,7 @@ def test_no_row_that_reaches_the_bar_is_filtered_away(log_w, seed, scale):
     u = np.maximum(scale * np.random.default_rng(seed).random(len(log_w)), 2.0**-65)
     keys = topk.keys_of(log_w, u)
     for bar in keys[keys > -np.inf]:
-        missed = np.setdiff1d(np.flatnonzero(keys >= bar), topk.contenders(log_w, _leading(u), bar))
+        missed = np.setdiff1d(np.flatnonzero(keys >= bar), topk.contenders(log_w, leading(u), bar))
         assert len(missed) == 0
 
 
@@ -70,7 +54,7 @@ def test_few_rows_pass_the_filter():
     log_w, u = np.random.default_rng(0).standard_normal(100_000), np.random.default_rng(1).random(100_000)
     keys = topk.keys_of(log_w, u)
     bar = np.sort(keys)[-1000]
-    assert 1000 <= len(topk.contenders(log_w, _leading(u), bar)) < 1010 + len(u) / 256
+    assert 1000 <= len(topk.contenders(log_w, leading(u), bar)) < 1010 + len(u) / 256
 
 
 def test_the_ends_of_the_uniforms_give_finite_keys():
@@ -100,11 +84,11 @@ def test_merge_is_associative_commutative_idempotent_and_the_whole(a, b, c, k, s
     x, y, z = (topk.init(np.array(part), int(s), k, seed) for part, s in zip((a, b, c), starts, strict=True))
     whole = topk.init(np.array(a + b + c), 10**9, k, seed)
     for got in (topk.merge(topk.merge(x, y), z), topk.merge(x, topk.merge(y, z)), topk.merge(z, topk.merge(y, x))):
-        assert _equal(got, whole)
-    assert _equal(topk.merge(whole, whole), whole)
-    assert _equal(topk.merge(whole, x), whole)
+        assert equal(got, whole)
+    assert equal(topk.merge(whole, whole), whole)
+    assert equal(topk.merge(whole, x), whole)
     running = topk.extend(topk.extend(z, np.array(a), int(starts[0]), seed), np.array(b), int(starts[1]), seed)
-    assert _equal(running, whole)
+    assert equal(running, whole)
 
 
 @pytest.mark.parametrize("cuts", [[], [8192], [5, 6, 7, 40_000], list(range(0, 100_003, 9973))])
@@ -112,7 +96,7 @@ def test_the_same_for_every_sharding_order_and_tree(cuts):
     log_w = (2 * np.random.default_rng(5).standard_normal(100_003)).astype(np.float32)
     edges = [0, *cuts, len(log_w)]
     shards = [topk.init(log_w[a:b], a, 500, 9) for a, b in pairwise(edges)]
-    keys, ids = _plain(log_w, 0, 500, 9)
+    keys, ids = plain(log_w, 0, 500, 9)
     forward = np.arange(len(shards))
     for order in (forward, forward[::-1], np.random.default_rng(0).permutation(forward)):
         states = [shards[i] for i in order]

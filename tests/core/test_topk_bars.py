@@ -4,24 +4,12 @@ from functools import partial
 
 import numpy as np
 import pytest
+from topk_toys import equal, plain
 
-from lfiw_ray.core import inclusion, noise, topk
+from lfiw_ray.core import inclusion, topk
 from lfiw_ray.core.weights import flatten
 
 TEN = np.log([8.0, 4, 2, 1, 1, 1, 1, 1, 1, 1])
-
-
-def _plain(log_w, start, k, seed):
-    """The k + 1 largest keys the slow way: all noise at once, all keys, a full sort; (keys, ids)."""
-    stop = start + len(log_w)
-    u = noise.refined(seed, "gumbel", np.arange(start, stop), noise.coarse(seed, "gumbel", start, stop))
-    keys = np.asarray(log_w, float) - np.log(-np.log1p(-u))
-    rows = sorted((i for i in range(len(log_w)) if log_w[i] > -np.inf), key=lambda i: (-keys[i], i))[: k + 1]
-    return keys[rows], start + np.array(rows, np.int64)
-
-
-def _equal(a, b):
-    return a.k == b.k and all(np.array_equal(x, y) for x, y in zip(a[1:4], b[1:4], strict=True))
 
 
 @pytest.mark.parametrize("order", ["shuffled", "sorted", "sparse"])
@@ -32,7 +20,7 @@ def test_a_guessed_bar_changes_nothing(order):
         log_w.sort()
     if order == "sparse":  # the pieces that are looked at hold next to nothing
         log_w[np.arange(len(log_w)) % 4096 != 7] = -np.inf
-    keys, ids = _plain(log_w, 0, 60, 2)
+    keys, ids = plain(log_w, 0, 60, 2)
     got = topk.init(log_w, 0, 60, 2)
     assert np.array_equal(got.sample_ids, ids)
     assert np.array_equal(got.keys, keys)
@@ -62,7 +50,7 @@ def test_a_bar_that_was_too_high_is_noticed():
 def test_states_with_different_bars_merge_to_what_both_have_seen():
     log_w = np.random.default_rng(2).standard_normal(4000)
     low, high = topk.extend(topk.empty(50), log_w[:2000], 0, 1), topk.extend(topk.empty(50, 2.0), log_w[2000:], 2000, 1)
-    assert _equal(topk.merge(low, high), topk.merge(high, low))
+    assert equal(topk.merge(low, high), topk.merge(high, low))
     merged = topk.merge(low, high)
     assert merged.bar == 2.0
     assert np.array_equal(merged.keys, topk.init(log_w, 0, 50, 1).keys)
@@ -95,7 +83,7 @@ def test_a_form_of_the_weights_is_as_good_as_weights_of_that_form(alpha):
     log_w = np.random.default_rng(2).standard_normal(200_000).astype(np.float32)
     log_w[::7] = -np.inf
     form = partial(flatten, alpha=alpha)
-    assert _equal(
+    assert equal(
         topk.extend(topk.empty(40), log_w, 0, 1, form=form),
         topk.init(flatten(log_w, alpha), 0, 40, 1)._replace(bar=-np.inf),
     )
