@@ -12,13 +12,15 @@ from lfiw_ray.engine.run import Real, Run
 
 
 def work(run: Run, real: Real) -> list[str]:
-    """Evaluate; returns FID of every arm in every feature space."""
+    """Evaluate; returns FID and KID of every arm in every feature space, of N rows each."""
     if "domain" in run.config.evaluate.extractors:
         fit_domain(run, real)
     diagnose(run)
     found = evaluate(run, real, form_of(run))
     return [
-        f"{space:10s} {arm:16s} FID {figures['fid']['mean']:9.3f} +- {figures['fid']['se']:.3f}"
+        f"{space:10s} {arm:16s} FID {figures['fid']['mean']:9.3f} +- {figures['fid']['se']:.3f}  "
+        f"KID {figures['kid']['mean']:9.5f} +- {figures['kid']['se']:.5f}  "
+        f"N {figures['num_rows']:,}  ESS {figures['ess']['mean']:,.0f}"
         for space, body in found["extractors"].items()
         for arm, figures in body["arms"].items()
     ]

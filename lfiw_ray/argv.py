@@ -13,7 +13,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import cache
-from typing import Any, NamedTuple, NoReturn, get_args
+from types import UnionType
+from typing import Any, NamedTuple, NoReturn, Union, get_args, get_origin
 
 import fsspec
 import yaml
@@ -187,7 +188,7 @@ _Loader.add_constructor("!number", _scientific)
 def _value(text: str, key: str) -> Any:
     """A flag's or variable's value: its text for a text field, else YAML."""
     annotation = _leaves()[key].annotation
-    kinds = get_args(annotation) or (annotation,)
+    kinds = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
     if type(None) in kinds and text.lower() in ("", "~", "null", "none"):
         return None
     if str in kinds:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from lfiw_ray.config_evaluate import EvaluateConfig
 from lfiw_ray.config_generators import (
     DAGANConfig,
     ExternalConfig,
@@ -18,7 +19,9 @@ from lfiw_ray.config_generators import (
     SNGANConfig,
     VAEConfig,
 )
+from lfiw_ray.config_pool import PoolConfig
 from lfiw_ray.config_selections import ResampleConfig
+from lfiw_ray.config_sweep import SweepConfig
 from lfiw_ray.core.blocks import WEIGHT_BLOCK
 from lfiw_ray.core.noise import NOISE_BLOCK
 from lfiw_ray.section import Section, how, what
@@ -35,6 +38,13 @@ class DataConfig(Section):
     path: str | None = how(None, "folder or URL of the data set's files (any fsspec URL); not for `embedded`")
     image_column: str = what("image", "column of the images (parquet)")
     label_column: str | None = what(None, "column of integer labels (parquet); none: no labels")
+    test_column: str | None = what(None, "integer or boolean column that marks published test rows (parquet)")
+    test_value: int = what(1, "its value for a test row; true is 1")
+    test_rows: Literal["mixed", "apart"] = what(
+        "mixed",
+        "published test rows are mixed into all splits, or apart: they are the evaluation split, and the other splits "
+        "are drawn from the published training rows, of which those that the fractions leave over are not used",
+    )
     generator_fraction: Fraction = what(0.35, "share of the rows that train the generator")
     classifier_fraction: Fraction = what(0.35, "share of the rows that train the classifier (and the domain extractor)")
     calibration_fraction: Fraction = what(0.1, "share for early stopping and calibration; the rest is for evaluation")
@@ -42,7 +52,9 @@ class DataConfig(Section):
     @model_validator(mode="after")
     def _some_rows_are_left(self) -> "DataConfig":
         total = self.generator_fraction + self.classifier_fraction + self.calibration_fraction
-        if total >= 1:
+        if self.test_rows == "apart" and total > 1 + 1e-9:
+            raise ValueError(f"the three fractions of the training rows sum to {total:g}, which is more than 1")
+        if self.test_rows == "mixed" and total >= 1:
             raise ValueError(f"the three fractions sum to {total:g}; less than 1 must leave rows for the evaluation")
         return self
 
@@ -84,21 +96,6 @@ class GeneratorConfig(Section):
     flow: FlowConfig = FlowConfig()
     external: ExternalConfig = ExternalConfig()
     train: TrainConfig = TrainConfig(epochs=40, batch_size=32, lr=2e-3, ema_decay=0.99)
-
-
-class PoolConfig(Section):
-    """A pool of actors."""
-
-    min_actors: int = how(1, "actors at the start", ge=1)
-    max_actors: int = how(1, "actors at most; a fixed pool when equal to min_actors", ge=1)
-    cpus_per_actor: float = how(0.5, "CPUs each actor reserves", ge=0)
-    num_threads: int = how(1, "torch threads of each actor (another number may round differently)", ge=1)
-
-    @model_validator(mode="after")
-    def _range_is_ordered(self) -> "PoolConfig":
-        if self.max_actors < self.min_actors:
-            raise ValueError(f"max_actors ({self.max_actors}) is less than min_actors ({self.min_actors})")
-        return self
 
 
 class GenerateConfig(Section):
@@ -182,23 +179,6 @@ class WeightsConfig(Section):
     )
 
 
-class EvaluateConfig(Section):
-    """How far each arm is from the real evaluation rows."""
-
-    extractors: list[Literal["domain", "random", "inception"]] = what(
-        ["domain", "random"], "feature spaces; each has its own table", min_length=1
-    )
-    inception_weights: str | None = how(None, "local Inception weights for torch-fidelity; none: it downloads them")
-    num_repeats: int = what(5, "disjoint parts of the pool, each evaluated on its own", ge=2)
-    num_rows: int | None = what(None, "rows of every arm; none: as many as there are real evaluation rows", ge=2)
-    extractor_epochs: int = what(6, "epochs of the domain extractor's training", ge=1)
-    naive: bool = what(
-        True, "also run the method as published, a classifier of clean pixels at alpha 1, for arms to compare with"
-    )
-    rivals: bool = what(True, "also run the rivals on the same pool: rejection samplers, MH chains, ranks, uniform")
-    num_neighbours: int = what(5, "k of precision and recall", ge=1)
-
-
 class DownstreamConfig(Section):
     """Semi-supervised classification with the semantic loss."""
 
@@ -243,6 +223,7 @@ class PipelineConfig(Section):
     resample: ResampleConfig = ResampleConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     downstream: DownstreamConfig = DownstreamConfig()
+    sweep: SweepConfig = SweepConfig()
     studies: StudiesConfig = StudiesConfig()
     report: ReportConfig = ReportConfig()
 

@@ -27,6 +27,7 @@ from lfiw_ray.report.page import render
 from lfiw_ray.store import runs, timings
 from lfiw_ray.store.folder import Folder
 from lfiw_ray.studies.downstream import downstream
+from lfiw_ray.studies.evaluation_curves import evaluation_curves
 from lfiw_ray.studies.run import run_studies
 
 log = logging.getLogger(__name__)
@@ -64,8 +65,8 @@ def _refuse_vanishing_folder(url: str) -> None:
         )
 
 
-def run_pipeline(run: Run, real: Real) -> Results:
-    """All stages, on the connected cluster."""
+def run_to_weights(run: Run, real: Real) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The stages up to the diagnosed weights, on the connected cluster; returns the calibration's and their results."""
     stage = _Stages(run)
     stage("generator", lambda: fit_generator(run, real))
     stage("fit_samples", lambda: fill_fit_samples(run))
@@ -79,10 +80,17 @@ def run_pipeline(run: Run, real: Real) -> Results:
     if run.config.evaluate.naive:
         stage("naive_classifier", lambda: fit_classifier(run, real, "naive_classifier"))
     stage("samples and weights", lambda: fill_pool(run))
-    found = stage("diagnostics", lambda: diagnose(run))
+    return calibration, stage("diagnostics", lambda: diagnose(run))
+
+
+def run_pipeline(run: Run, real: Real) -> Results:
+    """All stages, on the connected cluster."""
+    stage = _Stages(run)
+    calibration, found = run_to_weights(run, real)
     stage("selection", lambda: resample(run, form_of(run).apply, kept_blocks(run)))
     stage("resampled", lambda: gather(run))
     evaluation = stage("evaluation", lambda: evaluate(run, real, form_of(run)))
+    stage("curves", lambda: evaluation_curves(run, real, form_of(run)))
     trained = stage("downstream", lambda: downstream(run, real)) if real.data.labels is not None else None
     if run.config.studies.names:
         stage("studies", lambda: run_studies(run, run.config.studies.names))

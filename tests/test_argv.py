@@ -101,6 +101,8 @@ def test_hyphens_and_underscores_are_the_same_and_the_last_flag_wins(argv: list[
         ("weights.alpha", "auto", "auto"),
         ("resample.schemes", "[gumbel]", ["gumbel"]),
         ("evaluate.num_rows", "null", None),
+        ("evaluate.extractors", "[inception, vgg16]", ["inception", "vgg16"]),
+        ("evaluate.reference_npz", "{domain: /x/stats.npz}", {"domain": "/x/stats.npz"}),
     ],
 )
 def test_values_have_the_same_type_from_every_source(file, field: str, text: str, value: object):
@@ -182,6 +184,8 @@ def test_an_unknown_key_names_the_nearest_known_one_whatever_its_source(file, ke
         (["--generator.train.lr=fast"], "generator.train.lr: Input should be a valid number, got 'fast'"),
         (["--generator.train.schedule=cosin"], "generator.train.schedule: Input should be 'constant', 'linear' or"),
         (["--data.generator_fraction=0.9"], "data: the three fractions sum to 1.3"),
+        (["--evaluate.reference_npz={inception: a}"], "evaluate: reference_npz names inception; the extractors are"),
+        (["--evaluate.extractors=[incepton]"], "evaluate.extractors: Input should be 'domain', 'random', 'inception'"),
         (["--generate.pool.min_actors=3"], "generate.pool: max_actors (1) is less than min_actors (3)"),
         (["--seed=x", "--resample.k=y"], "seed: Input should be a valid integer, got 'x'; resample.k: Input should"),
     ],

@@ -13,14 +13,29 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 BASE = {"errors", "core"}
-WORK = BASE | {"config", "config_selections", "config_generators", "models", "store", "data", "engine"}
+WORK = BASE | {
+    "config",
+    "config_selections",
+    "config_generators",
+    "config_sweep",
+    "config_pool",
+    "config_evaluate",
+    "models",
+    "store",
+    "data",
+    "engine",
+}
 MAY_IMPORT = {  # besides itself
     "errors": set(),
     "core": {"errors"},
     "section": set(),
     "config_selections": {"section"},
     "config_generators": {"section"},
-    "config": BASE | {"section", "config_selections", "config_generators"},
+    "config_sweep": {"section"},
+    "config_pool": {"section"},
+    "config_evaluate": {"section", "config_pool"},
+    "config": BASE
+    | {"section", *(f"config_{name}" for name in ("selections", "generators", "sweep", "pool", "evaluate"))},
     "models": BASE | {"config", "config_generators"},
     "store": BASE,
     "data": BASE | {"config"},
@@ -38,6 +53,9 @@ MAY_USE = {  # packages from outside the standard library
     "section": {"pydantic"},
     "config_selections": {"pydantic"},
     "config_generators": {"pydantic"},
+    "config_pool": {"pydantic"},
+    "config_evaluate": {"pydantic"},
+    "config_sweep": {"pydantic"},
     "config": {"pydantic"},
     "models": {"numpy", "torch", "torchvision", "torch_fidelity", "safetensors", "diffusers"},
     "store": {"numpy", "pyarrow", "fsspec"},

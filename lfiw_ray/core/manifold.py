@@ -15,18 +15,21 @@ So recall and coverage of a weighted set equal those of the raw set while every 
 In a set with repeated rows (resampling with replacement) the k-th neighbour may be a copy: radii shrink
 towards zero and recall falls with the diversity, which is what it is there to show.
 
-Work is O(N M D); memory is bounded by one block of `_BLOCK_ROWS` rows of distances.
+Rows that are equal are compared once and counted as often as they occur, which changes no number: a set of ten distinct
+rows costs what ten rows cost.
+
+Work is O(N M D), in single precision where that is safe (see `near_pairs`); memory is bounded by a copy of the rows
+in single precision and one block of distances.
 """
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
+from lfiw_ray.core import near_pairs
 from lfiw_ray.core.finite import finite_rows
 from lfiw_ray.core.log_scale import normalised
-
-_BLOCK_ROWS = 1024
+from lfiw_ray.core.near_pairs import Block, Rows
 
 
 class Support(NamedTuple):
@@ -56,15 +59,9 @@ def support(features: np.ndarray, num_neighbours: int) -> Support:
     NonFiniteError
         NaN or infinity; names the row.
     """
-    features = finite_rows(features, "features").astype(np.float64)
-    num_rows = len(features)
-    if not 1 <= num_neighbours < num_rows:
-        raise ValueError(f"num_neighbours must be in 1..{num_rows - 1} for {num_rows} rows, got {num_neighbours}")
-    sq_radii = np.empty(num_rows)
-    for rows, sq_distances in _sq_distances(features, features):
-        sq_distances[np.arange(len(sq_distances)), np.arange(num_rows)[rows]] = np.inf  # not its own neighbour
-        sq_radii[rows] = np.partition(sq_distances, num_neighbours - 1, axis=1)[:, num_neighbours - 1]
-    return Support(features, sq_radii, num_neighbours)
+    features = finite_rows(features, "features")
+    first, which = _distinct(features)
+    return Support(features, _sq_radii(features[first], np.bincount(which), num_neighbours)[which], num_neighbours)
 
 
 def compare(real: Support, generated: np.ndarray, log_w: np.ndarray | None = None) -> Manifold:
@@ -81,15 +78,19 @@ def compare(real: Support, generated: np.ndarray, log_w: np.ndarray | None = Non
     if generated.shape[1] != real.features.shape[1]:
         raise ValueError(f"feature spaces differ: {real.features.shape[1]} and {generated.shape[1]} features")
     w = normalised(log_w, len(generated))
-    own = support(generated[w > 0], real.num_neighbours)
-    w = w[w > 0]
-    balls = np.zeros(len(w), np.int64)  # real balls that hold each generated row
+    kept = np.flatnonzero(w > 0)
+    first, which = _distinct(generated[kept])
+    own = generated[kept[first]]
+    sq_radii = _sq_radii(own, np.bincount(which), real.num_neighbours)
+    w = np.bincount(which, weights=w[kept])
+    balls = np.zeros(len(own), np.int64)  # real balls that hold each distinct generated row
     recalled, covered = np.zeros(len(real.features), bool), np.zeros(len(real.features), bool)
-    for rows, sq_distances in _sq_distances(own.features, real.features):
-        inside = sq_distances <= real.sq_radii
-        balls[rows] = inside.sum(axis=1)
-        covered |= inside.any(axis=0)
-        recalled |= (sq_distances <= own.sq_radii[rows, None]).any(axis=0)
+    b, a = near_pairs.prepared(real.features, own)
+    for block in near_pairs.blocks(a, b):
+        rows, cols = near_pairs.within(a, b, block, real.sq_radii, of_a=False)
+        balls += np.bincount(rows, minlength=len(own))
+        covered[cols] = True
+        recalled[near_pairs.within(a, b, block, sq_radii, of_a=True)[1]] = True
     return Manifold(
         precision=float(np.average(balls > 0, weights=w)),
         recall=float(recalled.mean()),
@@ -98,10 +99,54 @@ def compare(real: Support, generated: np.ndarray, log_w: np.ndarray | None = Non
     )
 
 
-def _sq_distances(x: np.ndarray, y: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-    """Blocks of rows of x with their squared distances (rows, len(y)) to all of y."""
-    sq_y = np.einsum("ij,ij->i", y, y)
-    for start in range(0, len(x), _BLOCK_ROWS):
-        rows = slice(start, start + _BLOCK_ROWS)
-        sq_x = np.einsum("ij,ij->i", x[rows], x[rows])
-        yield rows, np.maximum(sq_x[:, None] + sq_y - 2 * (x[rows] @ y.T), 0.0)
+def _distinct(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The first row of each kind of equal rows, and of which kind each row is."""
+    kinds: dict[bytes, int] = {}
+    which = np.array([kinds.setdefault(row.tobytes(), len(kinds)) for row in features])
+    return np.unique(which, return_index=True)[1], which
+
+
+def _sq_radii(features: np.ndarray, counts: np.ndarray, num_neighbours: int) -> np.ndarray:
+    """(N,) float64 squared radii of distinct rows that occur `counts` times each."""
+    num_rows = int(counts.sum())
+    if not 1 <= num_neighbours < num_rows:
+        raise ValueError(f"num_neighbours must be in 1..{num_rows - 1} for {num_rows} rows, got {num_neighbours}")
+    (rows,) = near_pairs.prepared(features)
+    nearest = np.where(np.arange(num_neighbours) < counts[:, None] - 1, 0.0, np.inf)  # copies of the row itself
+    for block in near_pairs.blocks(rows, rows, upper_half=True):
+        if block.a == block.b:
+            np.fill_diagonal(block.lower, np.nan)  # no row is its own neighbour; NaN is within no reach
+        else:
+            _keep_nearest(nearest, rows, Block(block.b, block.a, np.ascontiguousarray(block.lower.T)), counts)
+        _keep_nearest(nearest, rows, block, counts)
+    return np.asarray(nearest[:, -1])
+
+
+def _keep_nearest(nearest: np.ndarray, rows: Rows, block: Block, counts: np.ndarray) -> None:
+    """Take the pairs of a block into `nearest` (N, k), each row's smallest squared distances so far, ascending."""
+    k, own = nearest.shape[1], nearest[block.a]
+    a, b = near_pairs.where(block.lower <= _reach(own[:, -1], rows, block, k)[:, None])
+    sq_distances = near_pairs.exact(rows, rows, a + block.a.start, b + block.b.start)
+    times = np.minimum(counts[b + block.b.start], k)
+    values = np.concatenate([own.ravel(), np.repeat(sq_distances, times)])
+    owners = np.concatenate([np.repeat(np.arange(len(own)), k), np.repeat(a, times)])
+    order = np.lexsort((values, owners))
+    starts = np.searchsorted(owners[order], np.arange(len(own)))
+    nearest[block.a] = values[order][starts[:, None] + np.arange(k)]
+
+
+def _reach(farthest: np.ndarray, rows: Rows, block: Block, k: int) -> np.ndarray:
+    """For each row of a block a squared distance, float32 in units of scale², beyond which none of its k nearest lies.
+
+    Parameters
+    ----------
+    farthest : the k-th smallest squared distance so far, in units of the features.
+    """
+    reach = farthest / rows.scale**2
+    if block.lower.shape[1] < k:
+        return reach.astype(np.float32)
+    farthest_col = block.b.start + int(rows.sq_norms[block.b].argmax())
+    low = np.partition(block.lower, k - 1, axis=1)[:, k - 1].astype(np.float64)
+    own = np.arange(block.a.start, block.a.stop)
+    within = low + near_pairs.width(rows, rows, own, np.full(len(own), farthest_col))
+    return np.asarray(np.fmin(reach, within).astype(np.float32))

@@ -33,7 +33,8 @@ def load_binarised(path: str) -> ImageData:
     ------
     DataError : a file that is missing or damaged, or an array that is missing or of another type or shape.
     """
-    return ImageData(np.concatenate(list(load_parts(path).values())), None, NAME, None)
+    parts = load_parts(path)
+    return ImageData(np.concatenate([parts[part] for part in PARTS]), None, NAME, None, num_test=len(parts["test"]))
 
 
 def load_parts(path: str) -> dict[str, np.ndarray]:

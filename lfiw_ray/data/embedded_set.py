@@ -44,7 +44,7 @@ def load_embedded() -> ImageData:
     with files.reading(path):
         data = FILE.read_bytes()
     _check(data, FILE_SHA256, f"{path} ({len(data)} bytes)")
-    table = read_table(io.BytesIO(data), "image", "label", path)
+    table = read_table(io.BytesIO(data), {"image_column": "image", "label_column": "label"}, path)
     x = stack(image_values(table, "image", path), path)
     _check(x.data, PIXELS_SHA256, f"the decoded pixels of {path}")
     return ImageData(x, label_values(table.column("label"), path), "embedded", SETS["fashion-mnist"].class_names)

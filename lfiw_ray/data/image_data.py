@@ -4,6 +4,7 @@
 |---|---|---|
 | x | the images, 8-bit, channels last | (N, H, W, C) uint8, C = 1 (grey) or 3 (RGB) |
 | labels | class of each image | (N,) int64, not negative |
+| num_test | how many of the rows, the last ones, are the publisher's test rows; None: no such division | int |
 """
 
 import hashlib
@@ -17,18 +18,26 @@ from lfiw_ray.errors import DataError
 
 
 class ImageData(NamedTuple):
-    """A data set: `x` (N, H, W, C) uint8, `labels` (N,) int64 or None, its name, the names of its classes."""
+    """A data set: `x` (N, H, W, C) uint8, `labels` (N,) int64 or None, its name, the names of its classes.
+
+    Of the rows the last `num_test` are the publisher's test rows; None where the publisher names none.
+    """
 
     x: np.ndarray
     labels: np.ndarray | None
     name: str
     class_names: tuple[str, ...] | None
+    num_test: int | None = None
 
 
 def fingerprint(data: ImageData) -> str:
-    """16 hex digits that change with any pixel, label or dimension, and with nothing else (not the name)."""
+    """16 hex digits that change with any pixel, label or dimension, or with which rows are the publisher's test rows.
+
+    They do not change with the names.
+    """
     labels = None if data.labels is None else _sha256(data.labels.astype("<i8"))
-    return digest({"shape": list(data.x.shape), "x": _sha256(data.x), "labels": labels})
+    divided = {} if data.num_test is None else {"num_test": data.num_test}
+    return digest({"shape": list(data.x.shape), "x": _sha256(data.x), "labels": labels, **divided})
 
 
 def _sha256(values: np.ndarray) -> str:

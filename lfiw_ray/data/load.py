@@ -7,7 +7,7 @@ from lfiw_ray.data.folder import load_folder
 from lfiw_ray.data.image_data import ImageData, fingerprint
 from lfiw_ray.data.named import load_named
 from lfiw_ray.data.omniglot import load_omniglot
-from lfiw_ray.data.tables import load_tables
+from lfiw_ray.data.tables import TestRows, load_tables
 from lfiw_ray.errors import ConfigError
 
 __all__ = ["ImageData", "fingerprint", "load"]
@@ -42,4 +42,5 @@ def load(config: DataConfig) -> ImageData:
         return load_omniglot(config.path)
     if config.name == "images":
         return load_folder(config.path)
-    return load_tables(config.path, config.image_column, config.label_column)
+    test = None if config.test_column is None else TestRows(config.test_column, config.test_value)
+    return load_tables(config.path, config.image_column, config.label_column, test)

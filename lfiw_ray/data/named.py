@@ -1,7 +1,7 @@
 """Fashion-MNIST, MNIST and CIFAR-10 from their original files, each compared with its published MD5.
 
-The rows are the training files' in their order, then the test files': our own four splits are drawn from all of
-them by seed (`splits.py`), so the publisher's division has no further meaning here.
+The rows are the training files' in their order, then the test files', whose number is kept (`ImageData.num_test`):
+by default our own four splits are drawn from all of them by seed (`splits.py`).
 
 With `data.path` the files are looked for in that folder (any fsspec URL), and nowhere else.  Without it they are
 looked for in a cache folder, `$LFIW_DATA/<name>` or `~/.cache/lfiw_ray/<name>`, and downloaded when absent.
@@ -56,7 +56,7 @@ def load_named(name: str, path: str | None) -> ImageData:
     contents = [(read_checked(fs, f"{place.folder}/{file.name}", file.md5), file.name) for file in place.layout.files]
     parts = _parse_idx_pairs(contents) if name != "cifar10" else _parse_cifar(contents)
     x, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    return ImageData(x, labels, name, named.class_names)
+    return ImageData(x, labels, name, named.class_names, num_test=len(parts[-1][1]))
 
 
 def cache_folder(name: str) -> Path:

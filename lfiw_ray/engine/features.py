@@ -40,7 +40,9 @@ def build_extractor(run: Run, name: str) -> Extractor:
         return extractors.domain(net, run.device)
     if name == "random":
         return extractors.random(run.image_shape, run.device)
-    return extractors.inception(run.config.evaluate.inception_weights, run.device)
+    if name == "inception":
+        return extractors.inception(run.config.evaluate.inception_weights, run.device)
+    return extractors.by_fidelity_name(name, run.config.evaluate.extractor_weights.get(name), run.device)
 
 
 def classifier_extractor(run: Run) -> Callable[[], Extractor]:
@@ -88,6 +90,16 @@ def real_features(run: Run, split: str) -> np.ndarray:
     return vectors_of(from_parquet(stages.read(run.folder(REAL), f"{split}.parquet")), "features")
 
 
+def refuse_other_weights(extractor: Extractor, sha256: str) -> None:
+    """ConfigError unless the extractor's weights have the digest that other features of the run were made with."""
+    if extractor.weights_sha256 != sha256:
+        raise ConfigError(
+            f"the extractor {extractor.name} has weights of SHA-256 {extractor.weights_sha256[:12]}..., "
+            f"the run's features were made with {sha256[:12]}...; give the same weights, or another run "
+            "folder (--run)"
+        )
+
+
 class ExtractWorker:
     """Features of one table of samples.
 
@@ -112,13 +124,8 @@ class ExtractWorker:
         start, stop = self._features.layout.bounds(shard)
         if self._features.is_done(shard):
             return stop - start
+        refuse_other_weights(self._extractor, self._sha256)
         about = {"extractor": self._extractor.name, "weights_sha256": self._extractor.weights_sha256}
-        if about["weights_sha256"] != self._sha256:
-            raise ConfigError(
-                f"the extractor {about['extractor']} has weights of SHA-256 {about['weights_sha256'][:12]}..., "
-                f"the run's features were made with {self._sha256[:12]}...; give the same weights, or another run "
-                "folder (--run)"
-            )
         table = from_parquet(self._samples.read(shard))
         found = self._extractor.extract(images_of(table))
         data = to_parquet(features_table(table.column("sample_id").to_numpy(), *found))

@@ -49,7 +49,8 @@ def stage_plans(config: PipelineConfig, fingerprint: str, identity: str | None =
     plan("diagnostics", "weights", *naive, weights=fields["weights"], k=fields["resample"]["k"])  # the gate asks for k
     plan("selection", "diagnostics", resample=fields["resample"])
     plan("resampled", "selection")
-    plan("evaluation", "diagnostics", "domain", evaluate=fields["evaluate"])
+    tables = _embedded(config, common, plan)
+    plan("evaluation", "diagnostics", "domain", *tables, evaluate=fields["evaluate"])
     plan("downstream", "resampled", downstream=fields["downstream"])
     return plans
 
@@ -82,6 +83,22 @@ def _features(config: PipelineConfig, common: dict[str, Any], plan: Callable[...
     for table in ("fit_samples", "samples"):
         plan(f"features/{table}", table, "features/real")
     return ["features/real", "features/fit_samples"], ["features/samples"]
+
+
+def _embedded(config: PipelineConfig, common: dict[str, Any], plan: Callable[..., None]) -> list[str]:
+    """Plan the rows of the arms and their features in each of the evaluation's spaces; names of those tables."""
+    fields, tables = config.evaluate.planned(), []
+    compared = {name: fields[name] for name in ("reference", "num_reference", "num_rows")}
+    naive = ["naive_weights"] if config.evaluate.naive else []
+    cut = {name: fields[name] for name in ("num_repeats", "rivals")}
+    plan("evaluation_rows", "samples", "weights", *naive, "diagnostics", **cut, **compared)
+    for name in config.evaluate.extractors:
+        before = ["domain"] if name == "domain" else []
+        space = {"extractor": name, "dtype": fields["feature_dtype"]}
+        plan(f"embedded/{name}/real", *before, common=common, **space, **compared)
+        plan(f"embedded/{name}/pool", "evaluation_rows", *before, **space)
+        tables += [f"embedded/{name}/{part}" for part in ("real", "pool")]
+    return tables
 
 
 def _classifier(config: ClassifierConfig) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import ray.data
 import torch
 
 from lfiw_ray import errors
-from lfiw_ray.config import PoolConfig
+from lfiw_ray.config_pool import PoolConfig
 from lfiw_ray.engine.cluster import capacity, unwrapped
 from lfiw_ray.errors import ConfigError, LfiwError, WorkerError
 

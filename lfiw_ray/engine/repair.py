@@ -2,7 +2,10 @@
 
 from collections.abc import Iterator
 
+from lfiw_ray.engine import embed
 from lfiw_ray.engine.committee import part_folder, part_name, parts_of
+from lfiw_ray.engine.evaluation_rows import STAGE as EVALUATION_ROWS
+from lfiw_ray.engine.evaluation_rows import rows_table
 from lfiw_ray.engine.gather import resampled_table
 from lfiw_ray.engine.run import Run
 from lfiw_ray.store import shards, stages
@@ -19,7 +22,9 @@ STAGES = (
     "selection",
     "resampled",
     "evaluation",
+    "curves",
     "downstream",
+    "sweep",
 )
 
 
@@ -36,6 +41,9 @@ def repair(run: Run) -> list[str]:
         if found:
             stages.discard(run.folder("resampled"))
         lines += found
+    lines += _discarded(EVALUATION_ROWS, rows_table(run))
+    for name, table in embed.kept_tables(run):
+        lines += _discarded(name, table)
     for name in (*STAGES, *(f"studies/{study}" for study in run.config.studies.names)):
         lines += _unfinished(run.folder(name), name)
     for stage in ("classifier", "naive_classifier"):

@@ -1,5 +1,6 @@
 """A run: its configuration, folder, plans and real data, and the names of its parts."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -9,12 +10,16 @@ from lfiw_ray.config import ClassifierConfig, PipelineConfig
 from lfiw_ray.core.folds import FOLD_BLOCK
 from lfiw_ray.data.image_data import ImageData, fingerprint
 from lfiw_ray.data.load import load
+from lfiw_ray.data.reference_rows import ReferenceRows, reference_rows
 from lfiw_ray.data.splits import Splits, split
 from lfiw_ray.engine.external import identity, rows_of
 from lfiw_ray.engine.plans import stage_plans, trains_outside
 from lfiw_ray.errors import ConfigError
 from lfiw_ray.store.folder import Folder
+from lfiw_ray.store.moments_file import read_npz
 from lfiw_ray.store.shards import Layout, Table
+
+MIN_ROWS_TO_EXTRAPOLATE = 100
 
 
 class FitRows(NamedTuple):
@@ -29,7 +34,10 @@ class FitRows(NamedTuple):
 
 
 class Run(NamedTuple):
-    """Everything a stage needs to know; small, and travels to workers without the data."""
+    """Everything a stage needs to know; small, and travels to workers without the data.
+
+    `places` holds the folders of stages that do not lie under their own name: those of a run's further classifiers.
+    """
 
     config: PipelineConfig
     url: str
@@ -38,10 +46,11 @@ class Run(NamedTuple):
     fit_rows: FitRows
     num_classifier_rows: int
     num_evaluation_rows: int
+    places: Mapping[str, str] = {}
 
     def folder(self, stage: str) -> Folder:
         """Folder of a stage."""
-        return Folder(self.url).child(stage)
+        return Folder(self.url).child(self.places.get(stage, stage))
 
     def table(self, stage: str) -> Table:
         """A sharded table: one of `tables`."""
@@ -89,7 +98,7 @@ class Run(NamedTuple):
 
     @property
     def evaluation_rows(self) -> int:
-        """Rows of every evaluated set: as many as there are real ones, unless told otherwise."""
+        """Rows of every evaluated set: as many as the reference has, unless told otherwise."""
         return self.config.evaluate.num_rows or self.num_evaluation_rows
 
 
@@ -115,6 +124,10 @@ class Real(NamedTuple):
             raise ConfigError("data.label_column: labels are needed here and the data have none; name their column")
         return self.data.labels
 
+    def reference(self, config: PipelineConfig) -> ReferenceRows:
+        """Which rows the evaluation compares with."""
+        return reference_rows(self.data, self.splits, config)
+
     def share(self, *arrays: np.ndarray) -> tuple["ray.ObjectRef[np.ndarray]", ...]:
         """References to arrays in the object store, which all workers of a node read without a copy."""
         return tuple(ray.put(np.ascontiguousarray(a)) for a in arrays)
@@ -129,15 +142,18 @@ def prepare(config: PipelineConfig) -> tuple[Run, Real]:
         When the data cannot be used with this configuration.
     """
     data = load(config.data)
-    splits = split(len(data.x), config.data, config.seed, data.labels)
+    splits = split(len(data.x), config.data, config.seed, data.labels, data.num_test)
     rows = FitRows(len(splits.classifier), len(splits.calibration), config.weights.num_tuning_rows)
     _, height, width, channels = data.x.shape
     url = Folder(config.run).absolute_url()
     plans = stage_plans(config, fingerprint(data), identity(config.generator))
-    run = Run(config, url, plans, (height, width, channels), rows, len(splits.classifier), len(splits.evaluation))
+    num_compared = len(reference_rows(data, splits, config).compared)
+    run = Run(config, url, plans, (height, width, channels), rows, len(splits.classifier), num_compared)
     _check_pools(run)
     _check_folder(run)
     _check_labels(config, data)
+    for path in config.evaluate.reference_npz.values():
+        read_npz(path, None)  # a file at fault is found before any work
     return run, Real(data, splits)
 
 
@@ -186,4 +202,19 @@ def _check_pools(run: Run) -> None:
             f"evaluate.num_repeats: {config.evaluate.num_repeats} disjoint pools of {config.generate.num_samples} "
             f"samples have {pool_rows} rows each, but {run.evaluation_rows} are evaluated; "
             "raise generate.num_samples or set evaluate.num_rows"
+        )
+    _check_rows(run)
+
+
+def _check_rows(run: Run) -> None:
+    """Metrics that draw rows of a set need enough of them."""
+    evaluate, fewest = run.config.evaluate, min(run.evaluation_rows, run.num_evaluation_rows)
+    if evaluate.num_kid_subsets and evaluate.kid_subset_size > fewest:
+        raise ConfigError(
+            f"evaluate.kid_subset_size: subsets of {evaluate.kid_subset_size} rows of sets of {fewest}; use fewer"
+        )
+    if evaluate.infinity and run.evaluation_rows < MIN_ROWS_TO_EXTRAPOLATE:
+        raise ConfigError(
+            f"evaluate.infinity: {run.evaluation_rows} rows cannot be extrapolated from, at least "
+            f"{MIN_ROWS_TO_EXTRAPOLATE} are needed; set evaluate.num_rows"
         )

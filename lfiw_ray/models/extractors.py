@@ -17,12 +17,13 @@ from torch import nn
 
 from lfiw_ray.core.finite import require_finite
 from lfiw_ray.models import domain as domain_net
+from lfiw_ray.models import fidelity_extractors, random_features
 from lfiw_ray.models import inception as inception_net
-from lfiw_ray.models import random_features
 from lfiw_ray.models.domain import DomainNet
 from lfiw_ray.models.random_features import RandomFeatures
 
-_SMALL_BATCH, _INCEPTION_BATCH = 256, 8
+_SMALL_BATCH = 256
+_DEEP_BATCH, _DEEP_BATCH_ON_GPU = 8, 64  # of networks of hundreds of layers
 
 
 class Extracted(NamedTuple):
@@ -137,15 +138,51 @@ def inception(weights_path: str | Path | None = None, device: torch.device | str
     device = torch.device(device)
     loaded = inception_net.load(weights_path)
     return Extractor(
-        name="inception-v3-compat",
+        name=inception_net.NAME,
         num_features=inception_net.NUM_FEATURES,
         num_classes=inception_net.NUM_CLASSES if loaded.no_probabilities is None else None,
         no_probabilities=loaded.no_probabilities,
         weights_sha256=loaded.weights_sha256,
-        batch_size=_INCEPTION_BATCH,
+        batch_size=deep_batch(device),
         net=loaded.net.to(device),
         device=device,
     )
+
+
+FIDELITY_NAMES = (inception_net.NAME, *fidelity_extractors.NAMES)
+
+
+def by_fidelity_name(
+    name: str, weights_path: str | Path | None = None, device: torch.device | str = "cpu"
+) -> Extractor:
+    """One of `FIDELITY_NAMES`, torch-fidelity's own spaces, from a local file, or downloaded.
+
+    Raises
+    ------
+    ValueError
+        Another name.
+    DataError
+        There is no such file, it cannot be downloaded, or it does not hold these weights.
+    """
+    if name == inception_net.NAME:
+        return inception(weights_path, device)
+    device = torch.device(device)
+    loaded = fidelity_extractors.load(name, weights_path)
+    return Extractor(
+        name=name,
+        num_features=loaded.num_features,
+        num_classes=None,
+        no_probabilities=f"{name} gives features alone, and knows no classes",
+        weights_sha256=loaded.weights_sha256,
+        batch_size=deep_batch(device),
+        net=loaded.net.to(device),
+        device=device,
+    )
+
+
+def deep_batch(device: torch.device) -> int:
+    """Rows of a forward pass of Inception and its like."""
+    return _DEEP_BATCH if device.type == "cpu" else _DEEP_BATCH_ON_GPU
 
 
 def _state_sha256(net: nn.Module) -> str:

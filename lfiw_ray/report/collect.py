@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lfiw_ray.argv import to_yaml
-from lfiw_ray.engine import study_files
+from lfiw_ray.engine import curve_files, study_files
 from lfiw_ray.engine.committee import CALIBRATION
 from lfiw_ray.engine.diagnose import NAME as DIAGNOSTICS
 from lfiw_ray.engine.evaluate import NAME as EVALUATION
@@ -33,8 +33,6 @@ def collect(run: Run, real: Real) -> ReportInputs:
     evaluation = _json(run, "evaluation", EVALUATION)
     outer = extremes(run, NUM_EXTREMES)
     size = run.config.report.grid_rows * run.config.report.grid_columns
-    samples = run.table("samples")
-    first = np.arange(min(size, run.config.generate.num_samples), dtype=np.int64)
     return ReportInputs(
         title=f"{real.data.name}, {run.config.generator.model}",
         created=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -46,7 +44,7 @@ def collect(run: Run, real: Real) -> ReportInputs:
         git_commit=record["git_commit"],
         stage_seconds=timings.read(Folder(run.url)),
         real_x=real.x("evaluation")[:size],
-        raw_x=gather_images(samples, first),
+        raw_x=_first(run, size),
         sir_x=_selected(run, "sir", size),
         gumbel_x=_selected(run, "gumbel", size),
         top_weight_x=_in_order(run, outer.top_ids),
@@ -64,12 +62,24 @@ def collect(run: Run, real: Real) -> ReportInputs:
         downstream=_downstream(run),
         training={stage: _training(run, stage) for stage in _trained(run)},
         studies={name: results for name in VIEWS if (results := study_files.read(run, name)) is not None},
+        curves=_curves(run),
+        sweep=_sweep(run),
     )
+
+
+def _curves(run: Run) -> tuple[dict[str, Any], np.ndarray] | None:
+    found = curve_files.finished(run)
+    return None if found is None else (found, curve_files.images(run))
 
 
 def _json(run: Run, stage: str, name: str) -> dict[str, Any]:
     body: dict[str, Any] = json.loads(stages.read(run.folder(stage), name))
     return body
+
+
+def _first(run: Run, size: int) -> np.ndarray:
+    """Images of the first samples."""
+    return gather_images(run.table("samples"), np.arange(min(size, run.config.generate.num_samples), dtype=np.int64))
 
 
 def _selected(run: Run, scheme: str, size: int) -> np.ndarray:
@@ -94,6 +104,11 @@ def _class_names(real: Real, evaluation: dict[str, Any]) -> list[str]:
 
 def _downstream(run: Run) -> dict[str, Any] | None:
     return stages.finished(run.folder("downstream"), run.plans["downstream"])
+
+
+def _sweep(run: Run) -> dict[str, Any] | None:
+    """The sweep of this run folder, whatever its settings: it is no part of the run's plan."""
+    return _json(run, "sweep", "results.json") if run.folder("sweep").exists(stages.MARK) else None
 
 
 def _trained(run: Run) -> tuple[str, ...]:

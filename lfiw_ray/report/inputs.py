@@ -57,6 +57,10 @@ class ReportInputs(NamedTuple):
         per row; a step without a held-out loss has None there.
     studies
         Study of known answer to its results, whose keys its docstring names; those that were run, none or more.
+    sweep
+        None, or the results of the sweep that lies in the run folder, whatever its settings (`studies.sweep`).
+    curves
+        None, or the results of `studies.evaluation_curves` and its images, uint8 (3 m, H, W, C).
     """
 
     title: str
@@ -87,3 +91,5 @@ class ReportInputs(NamedTuple):
     downstream: dict[str, Any] | None
     training: dict[str, dict[str, Any]]
     studies: dict[str, dict[str, Any]]
+    sweep: dict[str, Any] | None = None
+    curves: tuple[dict[str, Any], np.ndarray] | None = None

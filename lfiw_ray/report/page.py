@@ -10,7 +10,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lfiw_ray.core.bootstrap import LEVEL, NUM_RESAMPLES
-from lfiw_ray.report import cells, downstream, figures, images, studies, tables
+from lfiw_ray.report import cells, downstream, evaluation_figures, figures, images, studies, sweep, tables
 from lfiw_ray.report.inputs import ReportInputs
 from lfiw_ray.report.keyfigures import key_figures
 from lfiw_ray.report.verdict import verdict
@@ -64,6 +64,8 @@ def _views(inputs: ReportInputs) -> dict[str, Any]:
         "figures": _figures(inputs),
         "curves": _curves(inputs.training),
         "study_views": studies.views(inputs.studies),
+        "curves_view": None if inputs.curves is None else evaluation_figures.view(*inputs.curves),
+        "sweep_view": None if inputs.sweep is None else sweep.view(inputs.sweep),
     }
 
 

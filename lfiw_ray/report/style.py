@@ -99,3 +99,11 @@ def _inline(svg: str, plot_id: str, alt: str) -> str:
     for colour, value in COLOURS.items():
         body = body.replace(value, f"var(--{colour})")
     return f'<svg role="img" aria-label="{html.escape(alt)}" {view_box.group()}>{body}'
+
+
+def standalone(svg: str) -> str:
+    """A whole SVG file of an inline `<svg>`: it names its space, and its colours are those of the light page."""
+    colours = "".join(f"--{name}:{value};" for name, value in COLOURS.items())
+    head, body = svg.split(">", 1)
+    space = 'xmlns="http://www.w3.org/2000/svg"'
+    return f"{head.replace('<svg ', f'<svg {space} ', 1)}><style>svg{{{colours}background:#fff}}</style>{body}"

@@ -7,14 +7,16 @@ carry checksums, so that a reader of single row groups notices a flipped bit.
 | table | columns |
 |---|---|
 | samples | sample_id int64, x fixed_size_binary, [label int64] |
-| features | sample_id int64, features float32 list of fixed size, [probabilities float32 list of fixed size] |
+| features | sample_id int64, features float32 or float16 list of fixed size, [probabilities float32, likewise] |
 | weights | sample_id int64, logit float32 (nats), log_w float32 (nats) |
 | selection | sample_id int64, key float64 (NaN where the scheme has none), multiplicity int64, weight float64 |
 | resampled | selection without key, and x |
+| arms | arm text, sample_id int64, log_w float64 (nats; null where the arm has no weights) |
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -32,6 +34,8 @@ WEIGHTS = pa.schema([("sample_id", pa.int64()), ("logit", pa.float32()), ("log_w
 SELECTION = pa.schema(
     [("sample_id", pa.int64()), ("key", pa.float64()), ("multiplicity", pa.int64()), ("weight", pa.float64())]
 )
+ARMS = pa.schema([("arm", pa.string()), ("sample_id", pa.int64()), ("log_w", pa.float64())])
+_FLOATS = {"float16": pa.float16(), "float32": pa.float32()}
 
 
 def samples_schema(image_shape: tuple[int, int, int], labelled: bool = False) -> pa.Schema:
@@ -90,24 +94,26 @@ def weights_table(sample_ids: np.ndarray, logits: np.ndarray, log_w: np.ndarray)
     )
 
 
-def features_schema(num_features: int, num_classes: int | None) -> pa.Schema:
+def features_schema(num_features: int, num_classes: int | None, dtype: str = "float32") -> pa.Schema:
     """Schema of a features table; without class probabilities where `num_classes` is None."""
-    fields = [("sample_id", pa.int64()), ("features", _vectors(num_features))]
-    fields += [] if num_classes is None else [("probabilities", _vectors(num_classes))]
+    fields = [("sample_id", pa.int64()), ("features", _vectors(num_features, dtype))]
+    fields += [] if num_classes is None else [("probabilities", _vectors(num_classes, "float32"))]
     return pa.schema(fields, metadata={NUM_FEATURES_KEY: str(num_features).encode()})
 
 
-def _vectors(size: int) -> pa.DataType:
-    return pa.list_(pa.field("element", pa.float32(), nullable=False), size)
+def _vectors(size: int, dtype: str) -> pa.DataType:
+    return pa.list_(pa.field("element", _FLOATS[dtype], nullable=False), size)
 
 
-def features_table(sample_ids: np.ndarray, features: np.ndarray, probabilities: np.ndarray | None) -> pa.Table:
-    """Features: ids (N,) int64, features (N, D) and class probabilities (N, K) or None, float32."""
-    schema = features_schema(features.shape[1], None if probabilities is None else probabilities.shape[1])
+def features_table(
+    sample_ids: np.ndarray, features: np.ndarray, probabilities: np.ndarray | None, dtype: str = "float32"
+) -> pa.Table:
+    """Features: ids (N,) int64, features (N, D), kept as `dtype`, and class probabilities (N, K) float32 or None."""
+    schema = features_schema(features.shape[1], None if probabilities is None else probabilities.shape[1], dtype)
     columns = [pa.array(sample_ids, pa.int64())]
-    for values, field in zip((features, probabilities), list(schema)[1:], strict=False):
+    for values, kept, field in zip((features, probabilities), (dtype, "float32"), list(schema)[1:], strict=False):
         assert values is not None
-        flat = pa.array(np.ascontiguousarray(values, np.float32).reshape(-1))
+        flat = pa.array(np.ascontiguousarray(values, kept).reshape(-1))
         columns.append(pa.FixedSizeListArray.from_arrays(flat, type=field.type))
     return pa.Table.from_arrays(columns, schema=schema)
 
@@ -115,8 +121,38 @@ def features_table(sample_ids: np.ndarray, features: np.ndarray, probabilities: 
 def vectors_of(table: pa.Table, name: str) -> np.ndarray:
     """(N, size) float32 of a column of lists of fixed size."""
     column = table.column(name).combine_chunks()
-    values: np.ndarray = column.flatten().to_numpy().reshape(len(column), column.type.list_size)
-    return values
+    values = column.flatten().to_numpy().reshape(len(column), column.type.list_size)
+    wide: np.ndarray = values.astype(np.float32, copy=False)
+    return wide
+
+
+def arms_table(arms: Mapping[str, tuple[np.ndarray, np.ndarray | None]]) -> pa.Table:
+    """Arms by name: sample ids (n,) int64, repeats included, and log weights (n,), nats, or None."""
+    parts = [
+        pa.Table.from_arrays(
+            [
+                pa.array([name] * len(ids), pa.string()),
+                pa.array(ids, pa.int64()),
+                pa.nulls(len(ids), pa.float64()) if log_w is None else pa.array(log_w, pa.float64()),
+            ],
+            schema=ARMS,
+        )
+        for name, (ids, log_w) in arms.items()
+    ]
+    return pa.concat_tables(parts).combine_chunks()
+
+
+def arms_of(table: pa.Table) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
+    """Sample ids and log weights, or None, of each arm of such a table, in its order."""
+    names = table.column("arm").to_numpy()
+    firsts = np.flatnonzero(np.r_[True, names[1:] != names[:-1]]) if len(names) else np.array([], np.int64)
+    out: dict[str, tuple[np.ndarray, np.ndarray | None]] = {}
+    for start, stop in pairwise([*firsts.tolist(), len(names)]):
+        part = table.slice(start, stop - start)
+        log_w = part.column("log_w")
+        weights = None if log_w.null_count == len(part) else log_w.to_numpy()
+        out[str(names[start])] = part.column("sample_id").to_numpy(), weights
+    return out
 
 
 class ParquetBuffer:

@@ -16,8 +16,8 @@ import numpy as np
 import ray
 import torch
 
-from lfiw_ray.config import PoolConfig
 from lfiw_ray.config_generators import VAEConfig
+from lfiw_ray.config_pool import PoolConfig
 from lfiw_ray.engine.generate import AT_ONCE, GenerateWorker
 from lfiw_ray.engine.models import WEIGHTS, finish_model, load_model
 from lfiw_ray.engine.pool import Step, run_shards

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from lfiw_ray.studies.bench import Row
 
-NAMES = ("resample", "generate", "train", "pixelcnn")
+NAMES = ("resample", "generate", "train", "pixelcnn", "evaluate")
 
 
 def run(name: str, quick: bool, folder_url: str | None) -> list[Row]:

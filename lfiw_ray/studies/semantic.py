@@ -15,26 +15,20 @@ The sweep is a Tune experiment named after the plan: run again with the same pla
 that ended and runs the others (with the concurrency of the first run, which Tune keeps).
 """
 
-import logging
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from ray import tune
-from ray.tune.logger import JsonLoggerCallback
 
 from lfiw_ray.config import DownstreamConfig
 from lfiw_ray.core import noise
+from lfiw_ray.engine.experiment import metrics_of, run_trials
 from lfiw_ray.errors import ConfigError, WorkerError
 from lfiw_ray.studies.semantic_summary import LABELS, summarise
 from lfiw_ray.studies.semantic_trial import Trial, TrialResult, run_trial
-
-_MAX_FAILURES = 2  # restarts of a trial, for a lost worker; Tune cannot tell it from a trial that raises
 
 
 @dataclass(frozen=True)
@@ -81,7 +75,8 @@ def sweep(
     fixed = {"config": config, "seed": seed, "num_unlabelled": num_unlabelled, "device": device}
     trainable = tune.with_resources(tune.with_parameters(_trial, data=data, **fixed), {"cpu": 1, "gpu": num_gpus})
     space = {"arm": tune.grid_search(arms), "repeat": tune.grid_search(list(range(config.num_seeds)))}
-    results = _collect(_run(trainable, space, config.max_concurrent, f"downstream-{plan}", storage_url))
+    options = {"max_concurrent_trials": config.max_concurrent}
+    results = _collect(run_trials(trainable, space, options, f"downstream-{plan}", storage_url))
     accuracies = {arm: _accuracies(results, arm, config, num_unlabelled) for arm in arms}
     return summarise(accuracies) | {
         "num_labels": config.num_labels,
@@ -159,60 +154,11 @@ def _check(config: DownstreamConfig, data: DownstreamData) -> int:
     return min(config.num_unlabelled, *(len(rows) for rows in data.unlabelled.values()))
 
 
-def _run(trainable: Any, space: dict[str, Any], max_concurrent: int, name: str, storage_url: str) -> "tune.ResultGrid":
-    """Start the experiment, or go on with it where one of this name exists."""
-    storage = storage_url if "://" in storage_url else str(Path(storage_url).resolve())
-    path = f"{storage.rstrip('/')}/{name}"
-    with _quiet():
-        if tune.Tuner.can_restore(path):
-            tuner = tune.Tuner.restore(path, trainable, param_space=space, resume_unfinished=True, restart_errored=True)
-        else:
-            tuner = tune.Tuner(
-                trainable,
-                param_space=space,
-                tune_config=tune.TuneConfig(max_concurrent_trials=max_concurrent, reuse_actors=True),
-                run_config=tune.RunConfig(
-                    name=name,
-                    storage_path=storage,
-                    failure_config=tune.FailureConfig(max_failures=_MAX_FAILURES),
-                    callbacks=[JsonLoggerCallback()],
-                    verbose=0,
-                ),
-            )
-        return tuner.fit()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Tune prints a header, logs, and writes CSV and TensorBoard files unless told not to; JSON is all it needs."""
-    wanted = {"RAY_AIR_NEW_OUTPUT": "0", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1"}
-    before = {key: os.environ.get(key) for key in wanted}
-    logger = logging.getLogger("ray.tune")
-    level = logger.level
-    os.environ.update(wanted)
-    logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-        for key, value in before.items():
-            if value is None:
-                del os.environ[key]
-            else:
-                os.environ[key] = value
-
-
 def _collect(grid: "tune.ResultGrid") -> list[TrialResult]:
     """The trials' results; any that failed is an error."""
-    failed = [(result.config, result.error) for result in grid if result.error is not None]
-    if failed:
-        names = "; ".join(f"arm {config['arm']}, repeat {config['repeat']}" for config, _ in failed)
-        raise WorkerError(f"downstream: {len(failed)} of {len(grid)} trials failed ({names}): {failed[0][1]}")
     keys = [field.name for field in fields(TrialResult)]
-    missing = [result.config for result in grid if not result.metrics or not set(keys) <= set(result.metrics)]
-    if missing:
-        raise WorkerError(f"downstream: trials ended without a result: {missing}; run again to repeat them")
-    return [TrialResult(**{key: result.metrics[key] for key in keys}) for result in grid]
+    found = metrics_of(grid, "downstream", lambda trial: f"arm {trial['arm']}, repeat {trial['repeat']}", keys)
+    return [TrialResult(**{key: metrics[key] for key in keys}) for metrics in found]
 
 
 def _accuracies(results: list[TrialResult], arm: str, config: DownstreamConfig, num_unlabelled: int) -> np.ndarray:

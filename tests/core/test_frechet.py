@@ -49,6 +49,27 @@ def test_weights_move_one_gaussian_onto_another() -> None:
     assert weighted < 0.001
 
 
+def test_a_target_is_one_side_of_the_distance() -> None:
+    rng = np.random.default_rng(5)
+    a, b = moments.of(rng.standard_normal((50, 7))), moments.of(rng.standard_normal((40, 7)) * 2, rng.normal(0, 1, 40))
+    assert frechet.to_target(frechet.target_of(a), b) == frechet.distance(a, b)
+    with pytest.raises(ValueError, match="7 and 2"):
+        frechet.to_target(frechet.target_of(a), moments.of(rng.standard_normal((9, 2))))
+
+
+def test_weighted_distance_against_numpy_and_scipy() -> None:
+    """The whole arithmetic anew: np.average, np.cov(aweights=...), scipy's matrix square root."""
+    rng = np.random.default_rng(6)
+    real, generated = rng.standard_normal((200, 8)) * 2, rng.standard_normal((150, 8)) + 0.5
+    w = rng.pareto(1.5, 150) + 0.1
+    gap = real.mean(axis=0) - np.average(generated, axis=0, weights=w)
+    cov_1, cov_2 = np.cov(real, rowvar=False), np.cov(generated, rowvar=False, aweights=w)
+    expected = gap @ gap + np.trace(cov_1 + cov_2 - 2 * sqrtm(cov_1 @ cov_2).real)
+    assert frechet.distance(moments.of(real), moments.of(generated, np.log(w) + 700)) == pytest.approx(
+        expected, rel=1e-8
+    )
+
+
 def test_other_feature_space() -> None:
     with pytest.raises(ValueError, match="2 and 3"):
         frechet.gaussian_distance(np.zeros(2), np.eye(2), np.zeros(3), np.eye(3))

@@ -1,6 +1,7 @@
 """Inception Score: exact cases, merging, weights, bad input."""
 
 import functools
+import itertools
 
 import numpy as np
 import pytest
@@ -38,6 +39,34 @@ def test_integer_weights_are_repetitions() -> None:
     p, times = _probabilities(50, 4), np.random.default_rng(2).integers(1, 6, 50)
     weighted = inception_score.finish(inception_score.of(p, np.log(times)))
     assert weighted == pytest.approx(inception_score.finish(inception_score.of(np.repeat(p, times, axis=0))))
+
+
+def test_splits_are_scores_of_parts() -> None:
+    p, log_w = _probabilities(103, 4), np.random.default_rng(3).normal(0, 1, 103)
+    order = np.random.default_rng(4).permutation(103)
+    ends = [10 * i * 103 // 100 for i in range(11)]
+    parts = [order[a:b] for a, b in itertools.pairwise(ends)]
+    expected = [inception_score.finish(inception_score.of(p[rows], log_w[rows])) for rows in parts]
+    found = inception_score.over_splits(p, log_w, rng=np.random.default_rng(4))
+    assert found == (pytest.approx(np.mean(expected), rel=1e-12), pytest.approx(np.std(expected), rel=1e-9), 10)
+    in_order = inception_score.over_splits(p[order], log_w[order])
+    assert in_order == pytest.approx(found, rel=1e-12)
+
+
+def test_one_split_is_the_score_and_more_are_lower() -> None:
+    p = _probabilities(500, 20)
+    whole = inception_score.finish(inception_score.of(p))
+    assert inception_score.over_splits(p, num_splits=1) == (pytest.approx(whole), 0, 1)
+    assert inception_score.over_splits(p).mean < whole
+
+
+def test_bad_splits() -> None:
+    p = _probabilities(9, 3)
+    for num_splits in (0, 10):
+        with pytest.raises(ValueError, match=f"got {num_splits}"):
+            inception_score.over_splits(p, num_splits=num_splits)
+    with pytest.raises(ValueError, match="weight above zero"):
+        inception_score.over_splits(p, np.where(np.arange(9) < 3, -np.inf, 0.0), num_splits=3)
 
 
 def test_bad_input() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lfiw_ray.core import manifold
+from lfiw_ray.core import manifold, near_pairs
 from lfiw_ray.errors import NonFiniteError
 
 
@@ -32,7 +32,7 @@ def _brute_force(real: np.ndarray, generated: np.ndarray, w: np.ndarray, k: int)
 @pytest.mark.parametrize("block_rows", [3, 1024])
 @pytest.mark.parametrize("k", [1, 4])
 def test_brute_force(k: int, block_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(manifold, "_BLOCK_ROWS", block_rows)
+    monkeypatch.setattr(near_pairs, "_BLOCK_ROWS", block_rows)
     real, generated = _sets(17, 23)
     log_w = np.random.default_rng(1).normal(0, 2, 23)
     log_w[[3, 8, 9]] = -np.inf
@@ -65,6 +65,64 @@ def test_repeated_rows_lower_the_recall() -> None:
     support = manifold.support(real, 2)
     few = np.repeat(generated[:10], 20, axis=0)
     assert manifold.compare(support, few).recall < 0.05 < manifold.compare(support, generated).recall
+
+
+@pytest.mark.parametrize("k", [1, 3, 6])
+def test_repeats_are_counted_like_rows_of_their_own(k: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copies on both sides and in several blocks, with weights: the brute force knows nothing of equal rows."""
+    monkeypatch.setattr(near_pairs, "_BLOCK_ROWS", 5)
+    rng = np.random.default_rng(2)
+    real, generated = _sets(12, 14)
+    real, generated = real[rng.integers(0, 12, 30)], generated[rng.integers(0, 14, 31)]
+    generated[::9] = real[3]
+    log_w = rng.normal(0, 1, 31)
+    found = manifold.compare(manifold.support(real, k), generated, log_w)
+    np.testing.assert_allclose(found, _brute_force(real, generated, np.exp(log_w), k), rtol=1e-12)
+
+
+def test_integer_weights_against_repeated_rows() -> None:
+    """Real balls do not move, so all but recall agree; copies shrink the generated balls, weights do not."""
+    real, generated = _sets(60, 40)
+    times = np.random.default_rng(4).integers(1, 6, 40)
+    support = manifold.support(real, 3)
+    weighted = manifold.compare(support, generated, np.log(times))
+    repeated = manifold.compare(support, np.repeat(generated, times, axis=0))
+    assert weighted._replace(recall=0) == pytest.approx(repeated._replace(recall=0), rel=1e-12)
+    assert weighted.recall > repeated.recall + 0.1
+    assert weighted.precision != manifold.compare(support, generated).precision
+
+
+def test_single_precision_is_not_trusted() -> None:
+    """Rows 3,000 times further from the origin than from one another, many of them at nearly equal distances."""
+    rng = np.random.default_rng(3)
+    base = rng.standard_normal((2, 40, 3))
+    real, generated = (1e5 + 30 * (x / np.linalg.norm(x, axis=1, keepdims=True)) for x in base)
+    generated[:, 0] += 25
+    found = manifold.compare(manifold.support(real, 3), generated)
+    np.testing.assert_allclose(found, _brute_force(real, generated, np.ones(40), 3), rtol=1e-12)
+    assert 0 < found.recall < 1
+    assert 0 < found.precision < 1
+
+
+@pytest.mark.parametrize("k", [1, 4])
+def test_neighbours_that_single_precision_cannot_tell_apart(k: int) -> None:
+    """300 rows around one, at distances that differ in the tenth digit: the radius is the k-th of the exact ones."""
+    rng = np.random.default_rng(5)
+    around = rng.standard_normal((300, 50))
+    around *= (1 + 1e-9 * rng.permutation(300)[:, None] / 300) / np.linalg.norm(around, axis=1, keepdims=True)
+    found = manifold.support(np.concatenate([np.zeros((1, 50)), around]), k).sq_radii[0]
+    expected = np.sort((around**2).sum(axis=1))[k - 1 : k + 1]
+    assert found == pytest.approx(expected[0], rel=1e-13)
+    assert expected[1] - expected[0] > 5e-12
+
+
+def test_features_keep_their_type() -> None:
+    real, generated = (x.astype(np.float32) for x in _sets(50, 50))
+    support = manifold.support(real, 3)
+    assert support.features.dtype == np.float32
+    assert support.sq_radii.dtype == np.float64
+    wide = manifold.compare(manifold.support(real.astype(np.float64), 3), generated.astype(np.float64))
+    assert manifold.compare(support, generated) == wide
 
 
 def test_bad_input() -> None:

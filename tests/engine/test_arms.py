@@ -10,7 +10,8 @@ from lfiw_ray.core import frechet, kernel_distance, manifold, moments
 from lfiw_ray.core.forms import Form
 from lfiw_ray.core.rivals import RIVALS
 from lfiw_ray.engine.arms import ARMS, arms_of, choose_rows
-from lfiw_ray.engine.evaluate import improvement, measure, reference_of
+from lfiw_ray.engine.measure import Options, improvement, measure, over_repeats, reference_of
+from lfiw_ray.errors import NonFiniteError
 from lfiw_ray.models.extractors import Extracted
 
 START, N, POOL = 30_000, 500, 20_000
@@ -135,3 +136,47 @@ def test_rows_without_weight_are_as_if_absent() -> None:
     for name in ("fid", "kid", "inception_score", "class_tv", "ess", "precision", "density"):
         assert masked[name] == pytest.approx(kept[name], rel=1e-6, abs=1e-9), name
     assert masked["ess"] == pytest.approx(120)
+
+
+def test_the_last_row_with_weight_of_a_tenth_of_the_rows() -> None:
+    """Scores of parts and a test of halves take the rows that have a weight, wherever they stand."""
+    rows = features(300, 1)
+    found = measured(rows, np.where(np.arange(300) >= 270, 0.0, -np.inf))
+    assert found["inception_score_splits"] >= 1
+    assert 0 <= found["c2st_accuracy"] <= 1
+
+
+def test_moments_that_others_published() -> None:
+    real = reference_of({}, features(400, 0), features(400, 1), 5)
+    ours = real._replace(made_elsewhere=moments.finish(real.moments))
+    found = measure(ours, features(300, 2), None)
+    assert found["fid_npz"] == pytest.approx(found["fid"], rel=1e-9)
+    other = real._replace(made_elsewhere=(np.full(4, 9.0), np.eye(4)))
+    assert measure(other, features(300, 2), None)["fid_npz"] > 300
+    assert "fid_npz" not in measure(real, features(300, 2), None)
+
+
+def test_costly_metrics_are_asked_for_and_draw_by_seed_and_repeat() -> None:
+    real, found = reference_of({}, features(400, 0), features(400, 1), 5), features(300, 2)
+    asked = [Options(seed, repeat, 3, 50, infinity=True) for seed, repeat in ((0, 0), (0, 0), (1, 0), (0, 1))]
+    first, again, seed, repeat = (measure(real, found, None, options) for options in asked)
+    assert first == again
+    for name in ("kid_subsets", "fid_infinity", "is_infinity"):
+        assert len({first[name], seed[name], repeat[name]}) == 3, name
+        assert name not in measure(real, found, None)
+
+
+def test_features_that_are_no_numbers_are_named() -> None:
+    real, found = reference_of({}, features(400, 0), features(400, 1), 5), features(300, 2)
+    found.features[17, 2] = np.nan
+    with pytest.raises(NonFiniteError, match="17"):
+        measure(real, found, None)
+
+
+def test_three_repeats_have_an_interval() -> None:
+    found = over_repeats([{"fid": value, "shares": [0.5, value]} for value in (1.0, 2.0, 6.0)])
+    assert (found["fid"]["mean"], found["fid"]["se"]) == (3.0, pytest.approx(math.sqrt(7 / 3)))
+    assert 1.0 <= found["fid"]["low"] < 2.0 < 4.0 < found["fid"]["high"] <= 6.0
+    assert found["shares"]["mean"] == [0.5, 3.0]
+    assert "low" not in found["shares"]
+    assert "low" not in over_repeats([{"fid": 1.0}, {"fid": 2.0}])["fid"]

@@ -13,7 +13,8 @@ import pytest
 from engine_toys import SHAPE, flip_bit, images
 
 from lfiw_ray.config import PipelineConfig
-from lfiw_ray.engine import estimate, fill_pool
+from lfiw_ray.core.forms import Form
+from lfiw_ray.engine import estimate, fill_pool, weights_gain
 from lfiw_ray.engine.committee import CALIBRATION, tuning_log_w
 from lfiw_ray.engine.features import build_extractor, gather_features
 from lfiw_ray.engine.fit_classifier import fit_classifier
@@ -23,7 +24,7 @@ from lfiw_ray.engine.pool import Step
 from lfiw_ray.engine.read import gather_images, read_log_w
 from lfiw_ray.engine.repair import repair
 from lfiw_ray.engine.run import Real, Run, prepare
-from lfiw_ray.errors import ConfigError
+from lfiw_ray.errors import ConfigError, DataError
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 
@@ -196,6 +197,56 @@ def test_the_estimate_names_tables_and_classifiers(data: Path, tmp_path: Path) -
     for words in ("features/samples", "6 classifiers", "MB features", "time         extract", "time         score"):
         assert words in text
     assert not (tmp_path / "none").exists()
+
+
+def test_real_rows_are_weighed_by_the_fold_of_their_turn(done: Done, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, committee = done.real.x("evaluation"), weights_gain.committee_of(done.run)
+    found = weights_gain.real_log_w(done.run, x)
+    assert found.shape == (len(x),)
+    assert found.std() > 0
+    monkeypatch.setattr(weights_gain, "committee_of", lambda _: (committee[1],) * 3)
+    alike = weights_gain.real_log_w(done.run, x) == found
+    assert alike[1::3].all()
+    assert not alike[::3].all()  # single rows may share their odds
+    assert not alike[2::3].all()
+
+
+def test_the_gain_of_the_weights_in_nats(done: Done) -> None:
+    """The pool is smaller than what is read of one: all its weights count."""
+    real, pool = (
+        weights_gain.real_log_w(done.run, done.real.x("evaluation")),
+        read_log_w(done.run.table("weights"), 0, POOL),
+    )
+    for alpha in (1.0, 0.5):
+        found = weights_gain.weights_gain(done.run, done.real, Form(alpha))
+        assert found is not None
+        assert found["value"] == pytest.approx(alpha * real.mean() - np.log(np.exp(alpha * pool.astype(float)).mean()))
+        assert (found["alpha"], found["num_real_rows"], found["num_pool_rows"]) == (alpha, len(real), POOL)
+        assert 0 < found["se"] < 1
+
+
+@pytest.mark.parametrize(
+    ("evaluate", "message"),
+    [
+        ({"infinity": True, "num_rows": 99}, r"evaluate\.infinity: 99 rows cannot be extrapolated from, at least 100"),
+        ({"num_kid_subsets": 1}, r"evaluate\.kid_subset_size: subsets of 1000 rows of sets of 100; use fewer"),
+        ({"reference": "test"}, r"evaluate\.reference: .* set data\.test_rows = apart"),
+    ],
+)
+def test_an_evaluation_that_cannot_be_is_refused_before_any_work(
+    data: Path, tmp_path: Path, evaluate: dict[str, Any], message: str
+) -> None:
+    config = config_of(data, tmp_path, 8192)
+    with pytest.raises(ConfigError, match=message):
+        prepare(config.model_copy(update={"evaluate": config.evaluate.model_copy(update=evaluate)}))
+
+
+def test_moments_of_others_that_are_torn_are_refused_before_any_work(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "m.npz").write_bytes(b"PK")
+    config = config_of(data, tmp_path, 8192)
+    evaluate = config.evaluate.model_copy(update={"reference_npz": {"domain": str(tmp_path / "m.npz")}})
+    with pytest.raises(DataError, match=r"m\.npz: not a whole \.npz file"):
+        prepare(config.model_copy(update={"evaluate": evaluate}))
 
 
 def test_more_folds_than_blocks_are_refused(data: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -9,15 +10,16 @@ import torch
 from engine_toys import SHAPE, images, write_samples, write_table
 
 from lfiw_ray.config import PipelineConfig
+from lfiw_ray.config_evaluate import ExtractorName
 from lfiw_ray.core.digest import digest
-from lfiw_ray.engine.evaluate import embed_pool
-from lfiw_ray.engine.features import ExtractWorker, gather_features
+from lfiw_ray.engine.embed import reads_classifiers_table
+from lfiw_ray.engine.features import ExtractWorker, build_extractor, gather_features, pool_has
 from lfiw_ray.engine.plans import stage_plans
 from lfiw_ray.engine.run import FitRows, Run
 from lfiw_ray.errors import ConfigError, ShardError
 from lfiw_ray.models import extractors
 from lfiw_ray.models.domain import DomainNet
-from lfiw_ray.models.extractors import Extractor
+from lfiw_ray.models.extractors import FIDELITY_NAMES, Extractor
 from lfiw_ray.store import stages
 from lfiw_ray.store.shards import Table
 
@@ -100,23 +102,31 @@ def test_no_row_and_a_row_that_is_not_there(features: Table) -> None:
 
 
 @pytest.mark.parametrize("same_weights", [True, False])
-def test_the_evaluation_reads_the_table_where_it_is_of_its_own_extractor(tmp_path: Path, same_weights: bool) -> None:
+def test_the_pools_table_serves_its_own_extractor_alone(tmp_path: Path, same_weights: bool) -> None:
     sections = {"run": str(tmp_path), "generate": {"num_samples": ROWS, "rows_per_shard": 8192}, "resample": {"k": 10}}
     config = PipelineConfig.model_validate({**sections, "classifier": {"input": "both", "extractor": "random"}})
     run = Run(config, str(tmp_path), stage_plans(config, digest("x")), SHAPE, FitRows(1, 1, 1), 1, 1)
-    extractor, samples = extractors.random(SHAPE), write_samples(tmp_path, X, 8192)
+    extractor = extractors.random(SHAPE)
     about = extractor.describe() | ({} if same_weights else {"weights_sha256": "ab"})
     stages.finish(run.folder("features/real"), run.plans["features/real"], {}, about)
-    worker = ExtractWorker(lambda: extractor, extractor.weights_sha256, samples, run.table("features/samples"))
-    for shard in range(2):
-        worker.run_shard(shard)
-    looked: list[np.ndarray] = []
-    ids = np.array([0, 77, 8500])
+    assert pool_has(run, extractor.describe()) == same_weights
+    assert not pool_has(run, {**extractor.describe(), "name": "domain"})
+    assert reads_classifiers_table(run, "random")
+    assert not reads_classifiers_table(run, "domain")
 
-    def look() -> np.ndarray:
-        looked.append(ids)
-        return X[ids]
 
-    found = embed_pool(run, "random", extractor.describe(), ids, look)
-    assert np.array_equal(found.features, extractor.extract(X[ids]).features)
-    assert len(looked) == (0 if same_weights else 1)
+@pytest.mark.parametrize("name", get_args(ExtractorName))
+def test_every_extractor_of_the_configuration_is_known(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loading is left out: most weights are hundreds of megabytes."""
+    asked: list[tuple[str, object]] = []
+    monkeypatch.setattr(extractors, "by_fidelity_name", lambda *a: asked.append(a))
+    monkeypatch.setattr(extractors, "inception", lambda *a: asked.append(("inception", *a)))
+    weights = {name: "w.pth"} if name not in ("domain", "random", "inception") else {}
+    section = {"extractors": [name], "extractor_weights": weights, "inception_weights": "w.pth"}
+    config = PipelineConfig.model_validate({"evaluate": section})
+    run = Run(config, "", stage_plans(config, digest("x")), SHAPE, FitRows(1, 1, 1), 1, 1)
+    if name not in ("domain", "random"):
+        build_extractor(run, name)
+        assert asked == [(name, "w.pth", "cpu")]
+    assert name in ("domain", "random", "inception", *FIDELITY_NAMES)
+    assert set(get_args(ExtractorName)) == {"domain", "random", "inception", *FIDELITY_NAMES} - {"inception-v3-compat"}

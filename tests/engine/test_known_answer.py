@@ -14,6 +14,7 @@ import pytest
 from engine_toys import flip_bit
 
 from lfiw_ray.config import PipelineConfig
+from lfiw_ray.core import frechet, moments
 from lfiw_ray.core.digest import digest
 from lfiw_ray.core.forms import Form
 from lfiw_ray.data.image_data import ImageData
@@ -26,6 +27,7 @@ from lfiw_ray.engine.read import gather_images
 from lfiw_ray.engine.repair import repair
 from lfiw_ray.engine.resample import resample
 from lfiw_ray.engine.run import FitRows, Real, Run
+from lfiw_ray.models import extractors
 from lfiw_ray.store import shards
 from lfiw_ray.store.folder import Folder
 from lfiw_ray.store.tables import images_of, samples_table, to_parquet, weights_table
@@ -66,7 +68,16 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> Known:
             "run": url,
             "generate": {"num_samples": POOL, "rows_per_shard": 8192},
             "resample": {"k": K},
-            "evaluate": {"extractors": ["random"], "num_repeats": 3, "num_rows": 1000, "naive": False},
+            "evaluate": {
+                "extractors": ["random"],
+                "num_repeats": 3,
+                "num_rows": 1000,
+                "naive": False,
+                "whole_pool": True,
+                "infinity": True,
+                "num_kid_subsets": 2,
+                "kid_subset_size": 100,
+            },
         }
     )
     y = np.arange(4000) % 2
@@ -145,6 +156,51 @@ def test_the_evaluation_sees_the_gain(known: Known) -> None:
     assert space["arms"]["weighted"]["ess"]["mean"] < 1000
     assert (found["num_rows"], found["pool_rows"], found["class_histograms"]) == (1000, POOL // 3, {})
     assert evaluate(known.run, known.real, Form(0.5)) == found  # it is done: nothing is measured again
+
+
+def test_what_stands_beside_the_numbers(known: Known) -> None:
+    found = evaluate(known.run, known.real, Form())
+    space = found["extractors"]["random"]
+    for arm, figures in space["arms"].items():
+        assert (figures["num_rows"], figures["extractor"]) == (1000, "random"), arm
+        assert figures["weights_sha256"] == extractors.random((8, 8, 1)).weights_sha256
+        assert figures["rank_deficient"] == (min(figures["ess"]["values"]) <= space["num_features"]), arm
+        for name in ("fid", "kid", "kid_subsets", "fid_infinity", "c2st_accuracy", "kl_reduction_bins_nats"):
+            assert figures[name]["low"] <= figures[name]["mean"] <= figures[name]["high"], (arm, name)
+            assert len(figures[name]["values"]) == 3
+    assert found["kl_reduction_nats"] is None  # these weights are not a classifier's
+
+
+def test_the_other_metrics_see_the_gain(known: Known) -> None:
+    arms = evaluate(known.run, known.real, Form())["extractors"]["random"]["arms"]
+    mean = {
+        arm: {name: f["mean"] for name, f in figures.items() if isinstance(f, dict)} for arm, figures in arms.items()
+    }
+    for arm in ("sir", "weighted", "gumbel_ht"):
+        assert mean[arm]["fid_infinity"] < 0.1 * mean["raw"]["fid_infinity"], arm
+        assert mean[arm]["kid_subsets"] < 0.1 * mean["raw"]["kid_subsets"], arm
+        # half of 0.8 and of 0.5 are called right by whether they are bright on the left
+        assert mean["raw"]["c2st_accuracy"] == pytest.approx(0.65, abs=0.05)
+        assert mean[arm]["c2st_accuracy"] < 0.56
+        # the divergence of (1/2, 1/2) from (0.8, 0.2) is 0.223 nats; smoothed bins see a little less
+        assert 0.15 < mean[arm]["kl_reduction_bins_nats"] < 0.26, arm
+    assert mean["raw"]["kl_reduction_bins_nats"] == 0.0
+    assert mean["reversed"]["kl_reduction_bins_nats"] < -0.1
+
+
+def test_the_whole_pool_is_one_set(known: Known) -> None:
+    found = evaluate(known.run, known.real, Form())["whole_pool"]["random"]
+    extractor, log_w = extractors.random((8, 8, 1)), np.where(known.right, math.log(2.5), math.log(0.625))
+    real, pool = (extractor.extract(x).features for x in (known.real.x("evaluation"), known.x))
+    for side, used in (("raw", None), ("weighted", log_w)):
+        direct = frechet.distance(moments.of(real), moments.of(pool, used))
+        assert found[side]["fid"] == pytest.approx(direct, rel=1e-6)
+        assert found[side]["num_rows"] == POOL
+    w = np.exp(log_w)
+    assert found["weighted"]["ess"] == pytest.approx(w.sum() ** 2 / (w**2).sum(), rel=1e-6)
+    with np.load(Path(known.run.url, "evaluation", "reference-random.npz"), allow_pickle=False) as kept:
+        assert np.allclose(kept["mu"], real.mean(axis=0, dtype=np.float64))
+        assert np.allclose(kept["sigma"], np.cov(real.astype(np.float64), rowvar=False))
 
 
 def test_the_heaviest_and_the_lightest_rows(known: Known) -> None:

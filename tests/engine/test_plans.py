@@ -9,21 +9,24 @@ from lfiw_ray.config import PipelineConfig
 from lfiw_ray.engine.plans import EXTERNAL_FIELDS, stage_plans, trains_outside
 from lfiw_ray.section import Section
 
-LATE = {"selection", "resampled", "evaluation", "downstream"}
+EMBEDDED = {"embedded/real", "embedded/pool"}  # of all the evaluation's extractors together
+EVALUATED = {"evaluation_rows", "embedded/pool", "evaluation"}
+LATE = {"selection", "resampled", "downstream", *EVALUATED}
 NAIVE = {"naive_classifier", "naive_weights"}
 OWN = {"classifier", "weights", "diagnostics", *LATE}  # of the classifier alone, not of the naive one
 POOL = {"samples", "weights", "naive_weights", "diagnostics", *LATE}
 FIT = {"fit_samples", *OWN, *NAIVE}
-ALL = {"generator", "domain", *FIT, *POOL}
+REAL = {"domain", "embedded/real"}  # of the real rows alone
+ALL = {"generator", *REAL, *FIT, *POOL}
 FEATURES = {"features/real", "features/fit_samples", "features/samples"}  # where the classifier sees any
 
 DECIDES = {  # the longest prefix of a field's name counts
     "seed": ALL,
     "data.": ALL,
     "generator.": set(),  # of models that are not the chosen one
-    "generator.model": ALL - {"domain"},
-    "generator.vae.": ALL - {"domain"},
-    "generator.train.": ALL - {"domain"},
+    "generator.model": ALL - REAL,
+    "generator.vae.": ALL - REAL,
+    "generator.train.": ALL - REAL,
     "generate.": POOL | FIT,
     "generate.num_samples": POOL,
     "classifier.": FIT - {"fit_samples"},
@@ -40,8 +43,16 @@ DECIDES = {  # the longest prefix of a field's name counts
     "resample.": {"selection", "resampled", "downstream"},
     "resample.k": {"diagnostics", *LATE},  # the gate asks whether the ESS is enough for k
     "evaluate.": {"evaluation"},
+    "evaluate.extractors": {*EMBEDDED, "evaluation"},
+    "evaluate.feature_dtype": {*EMBEDDED, "evaluation"},
+    "evaluate.reference": {*EMBEDDED, *EVALUATED},  # as many rows of an arm as the reference has
+    "evaluate.reference_npz": {"evaluation"},
+    "evaluate.num_reference": {*EMBEDDED, *EVALUATED},
+    "evaluate.num_rows": {*EMBEDDED, *EVALUATED},
+    "evaluate.num_repeats": EVALUATED,
+    "evaluate.rivals": EVALUATED,
     "evaluate.naive": {*NAIVE, "diagnostics", *LATE},
-    "evaluate.extractor_epochs": {"domain", "evaluation"},
+    "evaluate.extractor_epochs": {"domain", *EMBEDDED, "evaluation"},
     "downstream.": {"downstream"},
 }
 
@@ -82,8 +93,15 @@ def altered(section: Any, path: list[str]) -> Any:
 
 def changed_stages(key: str, config: PipelineConfig) -> set[str]:
     before, after = stage_plans(config, "ab"), stage_plans(altered(config, key.split(".")), "ab")
-    assert ALL <= before.keys() | after.keys() <= ALL | FEATURES
-    return {stage for stage in ALL | FEATURES if before.get(stage) != after.get(stage)}
+    known = before.keys() | after.keys()
+    assert ALL <= {of_any_extractor(stage) for stage in known} <= ALL | FEATURES
+    return {of_any_extractor(stage) for stage in known if before.get(stage) != after.get(stage)}
+
+
+def of_any_extractor(stage: str) -> str:
+    """The name of a stage without that of an extractor of the evaluation."""
+    parts = stage.split("/")
+    return f"embedded/{parts[2]}" if parts[0] == "embedded" else stage
 
 
 @pytest.mark.parametrize("key", kinds(plan=True))
@@ -107,7 +125,7 @@ def test_only_the_chosen_models_section_is_part_of_its_plan(model: str) -> None:
     config = PipelineConfig.model_validate({"generator": {"model": model}})
     for key in (key for key in kinds(plan=True) if key.startswith("generator.")):
         chosen = key.split(".")[1] in ("model", "train", model)
-        assert changed_stages(key, config) == (ALL - {"domain"} if chosen else set()), key
+        assert changed_stages(key, config) == (ALL - REAL if chosen else set()), key
 
 
 @pytest.mark.parametrize("model", EXTERNAL_FIELDS)
@@ -118,7 +136,7 @@ def test_a_generator_made_elsewhere_is_what_identifies_it_and_the_fields_it_read
         read = key == "generator.model" or (".external." in key and name in EXTERNAL_FIELDS[model])
         assert bool(changed_stages(key, config)) == read, key
     before, after = (stage_plans(config, "ab", identity) for identity in ("one", "two"))
-    assert {stage for stage in ALL if before[stage] != after[stage]} == ALL - {"domain"}
+    assert {of_any_extractor(stage) for stage in before if before[stage] != after[stage]} == ALL - REAL
 
 
 def test_every_field_of_a_generator_made_elsewhere_is_read_by_one_kind() -> None:
@@ -136,16 +154,26 @@ def test_the_pool_of_a_folder_is_the_rows_after_those_set_aside() -> None:
 def test_other_data_are_another_plan_of_every_stage() -> None:
     config = PipelineConfig()
     before, after = stage_plans(config, "ab"), stage_plans(config, "cd")
-    assert all(before[stage] != after[stage] for stage in ALL)
+    assert before.keys() == after.keys()
+    assert all(before[stage] != after[stage] for stage in before)
 
 
 def test_a_classifier_on_features_hangs_on_the_extractor() -> None:
     config = PipelineConfig.model_validate({"classifier": {"input": "features"}})
     changed = changed_stages("evaluate.extractor_epochs", config)
-    assert changed == {"domain", *FEATURES, *OWN}
+    assert changed == {*REAL, *FEATURES, *OWN}
     assert changed_stages("classifier.extractor", config) == FEATURES | OWN
     random = PipelineConfig.model_validate({"classifier": {"input": "both", "extractor": "random"}})
-    assert changed_stages("evaluate.extractor_epochs", random) == {"domain", "evaluation"}
+    assert changed_stages("evaluate.extractor_epochs", random) == {"domain", *EMBEDDED, "evaluation"}
+
+
+def test_a_space_hangs_on_the_domain_extractor_only_where_it_is_that_one() -> None:
+    """And its rows of the pool on their choice, its real rows on nothing but the data."""
+    config, other = (PipelineConfig.model_validate({"evaluate": {"extractor_epochs": n}}) for n in (6, 7))
+    before, after = stage_plans(config, "ab"), stage_plans(other, "ab")
+    for part in ("real", "pool"):
+        assert before[f"embedded/random/{part}"] == after[f"embedded/random/{part}"]
+        assert before[f"embedded/domain/{part}"] != after[f"embedded/domain/{part}"]
 
 
 def test_cross_fitting_hangs_the_classifier_on_the_pool_and_not_the_other_way_round() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pool_toys import Toy
 
-from lfiw_ray.config import PoolConfig
+from lfiw_ray.config_pool import PoolConfig
 from lfiw_ray.engine.pool import Step, run_shards
 from lfiw_ray.errors import ConfigError, ShardError, WorkerError
 

@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import urllib.error
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -36,32 +37,98 @@ def cifar(shared_data: Path) -> np.ndarray:
 
 
 def test_trunk_gives_standard_features_and_refuses_the_score(trunk: Path, cifar: np.ndarray) -> None:
+    """Folded, channels last and resized in two steps: torch-fidelity's features but for rounding."""
     fidelity = load_torch_fidelity()
     theirs = fidelity.FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], str(trunk))
     (expected,) = theirs(torch.from_numpy(cifar).permute(0, 3, 1, 2))
     extractor = extractors.inception(trunk)
     found = extractor.extract(cifar)
     np.testing.assert_allclose(found.features, expected.numpy(), rtol=1e-4, atol=1e-5)
+    apart = np.linalg.norm(found.features - expected.numpy(), axis=1) / np.linalg.norm(expected.numpy(), axis=1)
+    assert apart.max() < 1e-5
     assert found.probabilities is None
     assert extractor.num_classes is None
     assert "not finite" in str(extractor.no_probabilities)
     assert extractor.weights_sha256 == hashlib.sha256(trunk.read_bytes()).hexdigest()
 
 
-def test_a_finite_head_gives_probabilities(trunk: Path, cifar: np.ndarray, tmp_path: Path) -> None:
-    """A made-up head on the real trunk: softmax of its logits without bias; grey images are repeated."""
+def _with_head(trunk: Path, path: Path) -> tuple[Path, torch.Tensor]:
+    """A made-up head on the real trunk."""
     state = torch.load(trunk, weights_only=True)
     state["fc.weight"] = torch.randn(1008, 2048, generator=torch.Generator().manual_seed(0)) * 0.1
     state["fc.bias"] = torch.full((1008,), 5.0).cumsum(0)
-    torch.save(state, tmp_path / "whole.pth")
-    extractor = dataclasses.replace(extractors.inception(tmp_path / "whole.pth"), batch_size=2)
+    torch.save(state, path)
+    return path, state["fc.weight"]
+
+
+def test_the_published_head_gives_probabilities(
+    trunk: Path, cifar: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Softmax of the logits without bias; grey images are repeated."""
+    path, head = _with_head(trunk, tmp_path / "whole.pth")
+    monkeypatch.setattr(inception, "PUBLISHED_SHA256", hashlib.sha256(path.read_bytes()).hexdigest()[:8])
+    extractor = dataclasses.replace(extractors.inception(path), batch_size=2)
     grey = cifar[:2, :, :, :1]
     found = extractor.extract(np.repeat(grey, 3, axis=3))
     assert extractor.num_classes == 1008
     assert found.probabilities is not None
-    logits = torch.from_numpy(found.features) @ state["fc.weight"].T
+    logits = torch.from_numpy(found.features) @ head.T
     np.testing.assert_allclose(found.probabilities, logits.softmax(1), rtol=1e-3, atol=1e-7)
     np.testing.assert_array_equal(extractor.extract(grey).features, found.features)
+
+
+def test_another_head_gives_features_and_no_score(trunk: Path, tmp_path: Path) -> None:
+    """An Inception Score of another classifier would carry Inception's name."""
+    extractor = extractors.inception(_with_head(trunk, tmp_path / "whole.pth")[0])
+    assert extractor.num_classes is None
+    assert "may be another classifier's" in str(extractor.describe()["no_probabilities"])
+    assert "6726825d" in str(extractor.no_probabilities)
+    assert extractor.extract(np.zeros((1, 8, 8, 3), np.uint8)).probabilities is None
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("Conv2d_1a_3x3.conv.weight", lambda w: w[3].neg_()),
+        ("Mixed_6c.branch7x7_2.bn.weight", lambda w: w.mul_(1.01)),
+        ("Mixed_7c.branch1x1.conv.weight", lambda w: w[:2].copy_(w[[1, 0]])),
+    ],
+)
+def test_altered_weights_are_found(
+    trunk: Path, tmp_path: Path, name: str, change: Callable[[torch.Tensor], object]
+) -> None:
+    """Finite and of the right shapes, and still not Inception."""
+    state = torch.load(trunk, weights_only=True)
+    change(state[name])
+    message = r"evaluate\.inception_weights: .*altered\.pth does not give the features of inception-v3-compat"
+    with pytest.raises(DataError, match=message):
+        inception.load(_save(tmp_path / "altered.pth", state))
+
+
+def test_damaged_copies_of_the_real_file_are_found(trunk: Path, tmp_path: Path) -> None:
+    """Truncated anywhere, one tensor with NaN, of another shape, or missing."""
+    data = trunk.read_bytes()
+    for share in (0.001, 0.5, 0.999):
+        (tmp_path / "cut.pth").write_bytes(data[: int(share * len(data))])
+        with pytest.raises(DataError, match=r"cut\.pth is no PyTorch file of plain tensors, or is damaged"):
+            inception.load(tmp_path / "cut.pth")
+    state = torch.load(trunk, weights_only=True)
+    name = "Mixed_6a.branch3x3.conv.weight"
+    with_nan = {**state, name: state[name].clone().index_fill_(0, torch.tensor([7]), torch.nan)}
+    with pytest.raises(DataError, match=f"NaN or infinity in {name}"):
+        inception.load(_save(tmp_path / "nan.pth", with_nan))
+    with pytest.raises(DataError, match="does not hold the weights of inception-v3-compat"):
+        inception.load(_save(tmp_path / "shape.pth", {**state, name: state[name][:5]}))
+    del state[name]
+    with pytest.raises(DataError, match="does not hold the weights of inception-v3-compat"):
+        inception.load(_save(tmp_path / "missing.pth", state))
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (300, 20), (1, 5), (299, 299)])
+def test_resizing_is_torch_fidelitys_to_the_bit(shape: tuple[int, int]) -> None:
+    x = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, 3, *shape)).astype(np.float32))
+    theirs = load_torch_fidelity().interpolate_compat_tensorflow.interpolate_bilinear_2d_like_tensorflow1x
+    assert torch.equal(inception.resize(x, 299), theirs(x, size=(299, 299), align_corners=False))
 
 
 def _save(path: Path, value: object) -> Path:

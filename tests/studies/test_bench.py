@@ -67,7 +67,7 @@ def test_the_pool_is_selected_from_at_each_size_and_removed(tmp_path: Path, monk
 
 
 def test_an_unknown_name_is_refused():
-    with pytest.raises(ValueError, match="one of resample, generate, train, pixelcnn, got 'walk'"):
+    with pytest.raises(ValueError, match="one of resample, generate, train, pixelcnn, evaluate, got 'walk'"):
         bench_names.run("walk", True, None)
 
 

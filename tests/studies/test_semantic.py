@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from lfiw_ray.config import DownstreamConfig
+from lfiw_ray.engine import experiment
 from lfiw_ray.errors import ConfigError, WorkerError
 from lfiw_ray.studies import semantic
 from lfiw_ray.studies.semantic import DownstreamData, labelled_rows, sweep
@@ -91,7 +92,7 @@ def test_a_failed_sweep_names_its_trials_and_goes_on_when_it_can(
         whole(params, **kwargs)
 
     monkeypatch.setattr(semantic, "_trial", poisoned)
-    monkeypatch.setattr(semantic, "_MAX_FAILURES", 0)
+    monkeypatch.setattr(experiment, "MAX_FAILURES", 0)
     with pytest.raises(WorkerError, match=r"1 of 4 trials failed \(arm raw, repeat 1\)[\s\S]*poison"):
         sweep(CONFIG, 5, "bbbb", str(tmp_path), DATA, 0.0)
     ended = reports(tmp_path)

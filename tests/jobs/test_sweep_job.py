@@ -1,0 +1,56 @@
+"""jobs/sweep_evaluation.py on a finished run: what it leaves, what a second call and another sweep do, and the page."""
+
+import csv
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tiny_run import Driver, Undisturbed, mtimes
+
+pytestmark = pytest.mark.ray
+
+FLAGS = (
+    "--sweep.inputs=[own, clean_pixels]",
+    "--sweep.calibrators=[platt, isotonic]",
+    "--sweep.alphas=[0.5]",
+    "--sweep.tails=[none]",
+    "--sweep.schemes=[sir]",
+    "--sweep.ks=[200]",
+    "--sweep.extractor=random",
+    "--sweep.num_validation_pools=2",
+    "--sweep.num_test_pools=2",
+)
+
+
+def test_a_finished_run_is_swept_once(start: Callable[..., Driver], tmp_path: Path, undisturbed: Undisturbed) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(undisturbed.run, run)
+    before = mtimes(run)
+    job = start(run, *FLAGS, job="sweep_evaluation.py")
+    assert job.finish() == 0, job.err
+    found = json.loads((run / "sweep" / "results.json").read_text())
+    assert {(trial["input"], trial["calibrator"]) for trial in found["trials"]} == {
+        (name, kind) for name in ("own", "clean_pixels") for kind in ("platt", "isotonic")
+    }
+    assert all(len(trial["values"]) == 2 for trial in found["trials"])
+    assert found["num_real_rows"] == {"train": 80, "validation": 80, "test": 80}
+    assert found["num_calibration_rows"] == {"real": 80, "generated": 512}
+    assert (found["pool_rows"], found["num_trials"], found["grid_size"]) == (12_288, 4, 4)
+    assert set(found["test"]["arms"]) == {"winner", "own", "raw"}
+    assert found["verdict"] in job.out
+    rows = list(csv.DictReader((run / "sweep" / "trials.csv").open()))
+    assert [float(row["mean"]) for row in rows] == [trial["mean"] for trial in found["trials"]]
+    assert {name: when for name, when in mtimes(run).items() if name in before} == before  # the run is as it was
+
+    again = start(run, *FLAGS, "--sweep.max_concurrent=1", job="sweep_evaluation.py")
+    written = mtimes(run)
+    assert again.finish() == 0, again.err
+    assert mtimes(run) == written
+    other = start(run, *FLAGS, "--sweep.alphas=[1.0]", job="sweep_evaluation.py")
+    assert other.finish() == 2
+    assert f"remove {run}/sweep" in other.err
+    page = start(run, job="report.py")
+    assert page.finish() == 0, page.err
+    assert "Sweep of the settings" in (run / "report" / "index.html").read_text()
