@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from lfiw_ray.config import PipelineConfig
+from lfiw_ray.engine.code_length import measure_code_length
 from lfiw_ray.engine.diagnose import diagnose, form_of, kept_blocks
 from lfiw_ray.engine.evaluate import evaluate
 from lfiw_ray.engine.fill_pool import fill_fit_samples, fill_pool, fill_training_rows, needs_training_rows
@@ -22,6 +23,7 @@ from lfiw_ray.engine.gather import gather
 from lfiw_ray.engine.resample import resample
 from lfiw_ray.engine.run import Real, Run, prepare
 from lfiw_ray.errors import ConfigError
+from lfiw_ray.models.registry import CODE_LENGTHS
 from lfiw_ray.report.collect import collect
 from lfiw_ray.report.page import render
 from lfiw_ray.store import runs, timings
@@ -40,6 +42,7 @@ class Results(NamedTuple):
 
     diagnostics: dict[str, Any]
     calibration: dict[str, Any]
+    code_length: dict[str, Any] | None
     evaluation: dict[str, Any]
     downstream: dict[str, Any] | None
     report_url: str
@@ -68,6 +71,9 @@ def run_pipeline(run: Run, real: Real) -> Results:
     """All stages, on the connected cluster."""
     stage = _Stages(run)
     stage("generator", lambda: fit_generator(run, real))
+    bits = None
+    if run.config.generator.model in CODE_LENGTHS:
+        bits = stage("code_length", lambda: measure_code_length(run, real))
     stage("fit_samples", lambda: fill_fit_samples(run))
     if real.data.labels is None:
         log.info("the data have no labels: the domain extractor and the downstream study are left out")
@@ -87,7 +93,7 @@ def run_pipeline(run: Run, real: Real) -> Results:
     if run.config.studies.names:
         stage("studies", lambda: run_studies(run, run.config.studies.names))
     url = stage("report", lambda: write_report(run, real))
-    return Results(found, calibration, evaluation, trained, url)
+    return Results(found, calibration, bits, evaluation, trained, url)
 
 
 def write_report(run: Run, real: Real) -> str:

@@ -14,7 +14,7 @@ NAIVE = {"naive_classifier", "naive_weights"}
 OWN = {"classifier", "weights", "diagnostics", *LATE}  # of the classifier alone, not of the naive one
 POOL = {"samples", "weights", "naive_weights", "diagnostics", *LATE}
 FIT = {"fit_samples", *OWN, *NAIVE}
-ALL = {"generator", "domain", *FIT, *POOL}
+ALL = {"generator", "code_length", "domain", *FIT, *POOL}
 FEATURES = {"features/real", "features/fit_samples", "features/samples"}  # where the classifier sees any
 
 DECIDES = {  # the longest prefix of a field's name counts
