@@ -8,13 +8,15 @@ from job import main
 
 from lfiw_ray import pipeline
 from lfiw_ray.engine.run import Real, Run
-from lfiw_ray.engine.summary import summarise
+from lfiw_ray.engine.summary import code_length_line, summarise
 
 
 def work(run: Run, real: Real) -> list[str]:
     """Run all stages; returns the lines to print at the end."""
     results = pipeline.run_pipeline(run, real)
-    lines = summarise(results.diagnostics, results.calibration, results.evaluation)
+    lines = summarise(results.weighed.diagnostics, results.weighed.calibration, results.evaluation)
+    if results.weighed.code_length is not None:
+        lines.insert(0, code_length_line(results.weighed.code_length))
     if results.downstream is not None:
         lines.append(f"downstream   {results.downstream['verdict']}")
     return [*lines, f"report       {results.report_url}"]

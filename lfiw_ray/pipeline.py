@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from lfiw_ray.config import PipelineConfig
+from lfiw_ray.engine.code_length import measure_code_length
 from lfiw_ray.engine.diagnose import diagnose, form_of, kept_blocks
 from lfiw_ray.engine.evaluate import evaluate
 from lfiw_ray.engine.fill_pool import fill_fit_samples, fill_pool, fill_training_rows, needs_training_rows
@@ -22,6 +23,7 @@ from lfiw_ray.engine.gather import gather
 from lfiw_ray.engine.resample import resample
 from lfiw_ray.engine.run import Real, Run, prepare
 from lfiw_ray.errors import ConfigError
+from lfiw_ray.models.registry import CODE_LENGTHS
 from lfiw_ray.report.collect import collect
 from lfiw_ray.report.page import render
 from lfiw_ray.store import runs, timings
@@ -36,11 +38,18 @@ T = TypeVar("T")
 PACKAGES = ("lfiw-ray", "ray", "torch", "pyarrow", "numpy", "torch-fidelity", "s3fs")
 
 
+class Weighed(NamedTuple):
+    """Small results of the stages up to the weights; no `code_length` of a generator without a likelihood."""
+
+    code_length: dict[str, Any] | None
+    calibration: dict[str, Any]
+    diagnostics: dict[str, Any]
+
+
 class Results(NamedTuple):
     """Small results of the stages, and where the page is."""
 
-    diagnostics: dict[str, Any]
-    calibration: dict[str, Any]
+    weighed: Weighed
     evaluation: dict[str, Any]
     downstream: dict[str, Any] | None
     report_url: str
@@ -65,10 +74,13 @@ def _refuse_vanishing_folder(url: str) -> None:
         )
 
 
-def run_to_weights(run: Run, real: Real) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The stages up to the diagnosed weights, on the connected cluster; returns the calibration's and their results."""
+def run_to_weights(run: Run, real: Real) -> Weighed:
+    """The stages up to the diagnosed weights, on the connected cluster."""
     stage = _Stages(run)
     stage("generator", lambda: fit_generator(run, real))
+    bits = None
+    if run.config.generator.model in CODE_LENGTHS:
+        bits = stage("code_length", lambda: measure_code_length(run, real))
     stage("fit_samples", lambda: fill_fit_samples(run))
     if real.data.labels is None:
         log.info("the data have no labels: the domain extractor and the downstream study are left out")
@@ -80,13 +92,13 @@ def run_to_weights(run: Run, real: Real) -> tuple[dict[str, Any], dict[str, Any]
     if run.config.evaluate.naive:
         stage("naive_classifier", lambda: fit_classifier(run, real, "naive_classifier"))
     stage("samples and weights", lambda: fill_pool(run))
-    return calibration, stage("diagnostics", lambda: diagnose(run))
+    return Weighed(bits, calibration, stage("diagnostics", lambda: diagnose(run)))
 
 
 def run_pipeline(run: Run, real: Real) -> Results:
     """All stages, on the connected cluster."""
     stage = _Stages(run)
-    calibration, found = run_to_weights(run, real)
+    weighed = run_to_weights(run, real)
     stage("selection", lambda: resample(run, form_of(run).apply, kept_blocks(run)))
     stage("resampled", lambda: gather(run))
     evaluation = stage("evaluation", lambda: evaluate(run, real, form_of(run)))
@@ -95,7 +107,7 @@ def run_pipeline(run: Run, real: Real) -> Results:
     if run.config.studies.names:
         stage("studies", lambda: run_studies(run, run.config.studies.names))
     url = stage("report", lambda: write_report(run, real))
-    return Results(found, calibration, evaluation, trained, url)
+    return Results(weighed, evaluation, trained, url)
 
 
 def write_report(run: Run, real: Real) -> str:

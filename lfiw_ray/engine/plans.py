@@ -32,6 +32,7 @@ def stage_plans(config: PipelineConfig, fingerprint: str, identity: str | None =
         plans[stage] = digest({"stage": stage, "before": [plans[b] for b in before], **own})
 
     plan("generator", common=common, generator=_generator(config.generator, identity))
+    plan("code_length", "generator")
     plan("domain", common=common, epochs=fields["evaluate"]["extractor_epochs"])
     tuning = {"tuning": fields["weights"]["num_tuning_rows"]}
     plan("fit_samples", "generator", cut=cut, **tuning, **({} if trains_outside(config) else {"rows": "tuning"}))

@@ -30,5 +30,12 @@ def summarise(diagnostics: dict[str, Any], calibration: dict[str, Any], evaluati
     return lines + [f"             {text}" for text in (*verdict["reasons"], *verdict["advice"])]
 
 
+def code_length_line(found: dict[str, Any]) -> str:
+    """The generator's bits per pixel value on test rows."""
+    error = "" if found["se_bpd"] is None else f" +- {found['se_bpd']:.3f}"
+    rows, bits = f"{found['num_rows']:,} test rows", f"{found['mean_bpd']:.3f}{error} bits a pixel value"
+    return f"generator    {bits} on {rows}: {found['meaning']}"
+
+
 def _number(value: float | None) -> str:
     return "n/a" if value is None else f"{value:.3g}"

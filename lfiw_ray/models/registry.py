@@ -66,6 +66,15 @@ BUILDERS: dict[str, Callable[[Description], nn.Module]] = {
 }
 
 
+# the metric of each model's loss that is a code length, and what it is
+CODE_LENGTHS: dict[str, tuple[str, str]] = {
+    "vae": ("elbo_bpd", "minus the ELBO, an upper bound of the code length"),
+    "iwae": ("bound_bpd", "minus the k-sample bound, an upper bound of the code length"),
+    "flow": ("bpd", "minus the log density of dequantised images, an upper bound of the code length"),
+    "pixelcnn": ("bpd", "minus the log probability, exact"),
+}
+
+
 def build(description: Description) -> nn.Module:
     """A model with fresh parameters (from torch's random state)."""
     if description.kind not in BUILDERS:

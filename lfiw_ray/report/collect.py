@@ -23,6 +23,7 @@ from lfiw_ray.store import runs, stages, timings
 from lfiw_ray.store.folder import Folder
 
 NUM_EXTREMES = 24
+_HELD_OUT = "held_out_loss"
 
 
 def collect(run: Run, real: Real) -> ReportInputs:
@@ -31,8 +32,6 @@ def collect(run: Run, real: Real) -> ReportInputs:
     found = _json(run, "diagnostics", DIAGNOSTICS)
     calibration = _json(run, "classifier", CALIBRATION)
     evaluation = _json(run, "evaluation", EVALUATION)
-    outer = extremes(run, NUM_EXTREMES)
-    size = run.config.report.grid_rows * run.config.report.grid_columns
     return ReportInputs(
         title=f"{real.data.name}, {run.config.generator.model}",
         created=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -43,14 +42,7 @@ def collect(run: Run, real: Real) -> ReportInputs:
         plans=run.plans,
         git_commit=record["git_commit"],
         stage_seconds=timings.read(Folder(run.url)),
-        real_x=real.x("evaluation")[:size],
-        raw_x=_first(run, size),
-        sir_x=_selected(run, "sir", size),
-        gumbel_x=_selected(run, "gumbel", size),
-        top_weight_x=_in_order(run, outer.top_ids),
-        low_weight_x=_in_order(run, outer.low_ids),
-        top_log_w=outer.top_log_w,
-        low_log_w=outer.low_log_w,
+        **_images(run, real),
         log_w_histogram=(np.array(found["log_w_histogram"]["edges"]), np.array(found["log_w_histogram"]["counts"])),
         lorenz=tuple(np.array(found["lorenz"][name]) for name in ("rows", "weight", "weight_naive")),  # type: ignore[arg-type]
         calibration={"kind": calibration["calibration"]["kind"], **calibration},
@@ -60,7 +52,8 @@ def collect(run: Run, real: Real) -> ReportInputs:
         class_histograms=evaluation["class_histograms"],
         class_names=_class_names(real, evaluation),
         downstream=_downstream(run),
-        training={stage: _training(run, stage) for stage in _trained(run)},
+        code_length=stages.finished(run.folder("code_length"), run.plans["code_length"]),
+        training=_training(run),
         studies={name: results for name in VIEWS if (results := study_files.read(run, name)) is not None},
         curves=_curves(run),
         sweep=_sweep(run),
@@ -70,6 +63,22 @@ def collect(run: Run, real: Real) -> ReportInputs:
 def _curves(run: Run) -> tuple[dict[str, Any], np.ndarray] | None:
     found = curve_files.finished(run)
     return None if found is None else (found, curve_files.images(run))
+
+
+def _images(run: Run, real: Real) -> dict[str, np.ndarray]:
+    """The images of the page, and the log weights of those that were picked by them."""
+    outer = extremes(run, NUM_EXTREMES)
+    size = run.config.report.grid_rows * run.config.report.grid_columns
+    return {
+        "real_x": real.x("evaluation")[:size],
+        "raw_x": _first(run, size),
+        "sir_x": _selected(run, "sir", size),
+        "gumbel_x": _selected(run, "gumbel", size),
+        "top_weight_x": _in_order(run, outer.top_ids),
+        "low_weight_x": _in_order(run, outer.low_ids),
+        "top_log_w": outer.top_log_w,
+        "low_log_w": outer.low_log_w,
+    }
 
 
 def _json(run: Run, stage: str, name: str) -> dict[str, Any]:
@@ -116,10 +125,20 @@ def _trained(run: Run) -> tuple[str, ...]:
     return ("classifier",) if is_external(run.config.generator) else ("generator", "classifier")
 
 
-def _training(run: Run, stage: str) -> dict[str, Any]:
-    history = json.loads(stages.read(run.folder(stage), HISTORY))
-    return {
-        "step": [entry["step"] for entry in history],
-        "loss": [entry["loss"] for entry in history],
-        "held_out": [entry.get("held_out_loss") for entry in history],
-    }
+def _training(run: Run) -> dict[str, dict[str, Any]]:
+    histories = {stage: json.loads(stages.read(run.folder(stage), HISTORY)) for stage in _trained(run)}
+    return {name: curve for stage, history in histories.items() for name, curve in curves_of(history, stage).items()}
+
+
+def curves_of(history: list[dict[str, float]], stage: str) -> dict[str, dict[str, Any]]:
+    """Curves of one training by their name: one, or one for each player of an adversarial model."""
+    if "loss" in history[0]:
+        return {stage: _curve(history, "loss")}
+    players = [key for key in history[0] if key.endswith("_loss") and key != _HELD_OUT]
+    return {f"{stage}, {key.removesuffix('_loss')}'s loss": _curve(history, key) for key in players}
+
+
+def _curve(history: list[dict[str, float]], key: str) -> dict[str, Any]:
+    """A loss over the steps; the held-out loss is the whole model's, or the critic's where there are two players."""
+    held_out = [entry.get(_HELD_OUT) for entry in history] if key in ("loss", "critic_loss") else None
+    return {"step": [entry["step"] for entry in history], "loss": [e[key] for e in history], "held_out": held_out}

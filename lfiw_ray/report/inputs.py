@@ -52,9 +52,11 @@ class ReportInputs(NamedTuple):
     downstream
         None, or {"num_updates", "num_labels", "num_seeds", "arms": {arm: {"mean", "se", "values"}},
         "differences": [{"arm", "against", "mean", "se", "low", "high"}], "verdict"}; accuracies are shares in [0, 1].
+    code_length
+        None, or the generator's {"metric", "meaning", "mean_bpd", "se_bpd" (or None), "num_rows"} on test rows.
     training
-        {"generator": T, "classifier": T}, T = {"step": [...], "loss": [...], "held_out": [...] or None}, in nats
-        per row; a step without a held-out loss has None there.
+        Name to T = {"step": [...], "loss": [...], "held_out": [...] or None}, in nats per row: the generator (hinge
+        losses of both players, for an adversarial one) and the classifier; a step without a held-out loss has None.
     studies
         Study of known answer to its results, whose keys its docstring names; those that were run, none or more.
     sweep
@@ -89,6 +91,7 @@ class ReportInputs(NamedTuple):
     class_histograms: dict[str, list[float]]
     class_names: list[str]
     downstream: dict[str, Any] | None
+    code_length: dict[str, Any] | None
     training: dict[str, dict[str, Any]]
     studies: dict[str, dict[str, Any]]
     sweep: dict[str, Any] | None = None

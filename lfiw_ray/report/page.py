@@ -63,10 +63,15 @@ def _views(inputs: ReportInputs) -> dict[str, Any]:
         "slowest_s": max(inputs.stage_seconds.values(), default=0.0),
         "figures": _figures(inputs),
         "curves": _curves(inputs.training),
+        "code_length_cell": _code_length(inputs.code_length),
         "study_views": studies.views(inputs.studies),
         "curves_view": None if inputs.curves is None else evaluation_figures.view(*inputs.curves),
         "sweep_view": None if inputs.sweep is None else sweep.view(inputs.sweep),
     }
+
+
+def _code_length(found: dict[str, Any] | None) -> cells.Cell | None:
+    return None if found is None else cells.cell(found["mean_bpd"], found["se_bpd"])
 
 
 def _figures(inputs: ReportInputs) -> dict[str, str]:

@@ -17,7 +17,7 @@ OWN = {"classifier", "weights", "diagnostics", *LATE}  # of the classifier alone
 POOL = {"samples", "weights", "naive_weights", "diagnostics", *LATE}
 FIT = {"fit_samples", *OWN, *NAIVE}
 REAL = {"domain", "embedded/real"}  # of the real rows alone
-ALL = {"generator", *REAL, *FIT, *POOL}
+ALL = {"generator", "code_length", *REAL, *FIT, *POOL}
 FEATURES = {"features/real", "features/fit_samples", "features/samples"}  # where the classifier sees any
 
 DECIDES = {  # the longest prefix of a field's name counts

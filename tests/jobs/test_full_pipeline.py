@@ -29,7 +29,12 @@ def test_the_run_folder_is_laid_out_as_designed(undisturbed: Undisturbed) -> Non
     for scheme in ("sir", "gumbel"):
         assert (run / "selection" / f"{scheme}.parquet").is_file()
         assert (run / "resampled" / scheme / "00000.parquet").is_file()
-    for name in ("diagnostics/diagnostics.json", "evaluation/results.json", "downstream/results.json"):
+    for name in (
+        "code_length/results.json",
+        "diagnostics/diagnostics.json",
+        "evaluation/results.json",
+        "downstream/results.json",
+    ):
         assert json.loads((run / name).read_text())
     record = json.loads((run / "run.json").read_text())
     assert {"config", "planned", "plans", "versions", "git_commit", "seed"} <= record.keys()
@@ -39,7 +44,16 @@ def test_the_run_folder_is_laid_out_as_designed(undisturbed: Undisturbed) -> Non
 def test_it_says_what_it_does_and_what_came_out(undisturbed: Undisturbed) -> None:
     stages = [line.split("== ")[1] for line in undisturbed.out.splitlines() if "== " in line]
     assert stages == list(json.loads((undisturbed.run / "timings.json").read_text()))
-    for word in ("ESS", "k_hat", "calibration", "FID domain", "FID random", "gate", "downstream"):
+    for word in (
+        "bits a pixel value on",
+        "ESS",
+        "k_hat",
+        "calibration",
+        "FID domain",
+        "FID random",
+        "gate",
+        "downstream",
+    ):
         assert word in undisturbed.out
     assert undisturbed.out.rstrip().endswith(str(undisturbed.run / "report" / "index.html"))
 

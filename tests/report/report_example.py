@@ -255,6 +255,7 @@ def example(**changes: Any) -> ReportInputs:
         class_histograms={"real": [0.1] * 10, **shares},
         class_names=CLASSES,
         downstream=downstream(rng),
+        code_length={"metric": "bpd", "meaning": "exact", "mean_bpd": 3.21, "se_bpd": 0.04, "num_rows": 2048},
         training=training(rng),
         studies={},
     )

@@ -180,6 +180,11 @@ def test_warnings_about_the_calibrator_are_shown(reader: Reader) -> None:
     assert "Mind" not in reader.text
 
 
+def test_code_length_is_shown_where_the_generator_has_one(reader: Reader) -> None:
+    assert "3.210 ± 0.040 bits a pixel value (exact) on 2,048 real rows" in reader.text
+    assert "bits a pixel value" not in render(example(code_length=None))
+
+
 def test_run_facts_are_shown(reader: Reader) -> None:
     inputs = example()
     facts = [inputs.title, inputs.run_url, inputs.git_commit, *inputs.plans.values(), "ray 2.60.0", "1 min 15 s"]
@@ -216,7 +221,7 @@ def test_failed_gate_is_loud_and_advises() -> None:
 def test_missing_numbers_are_never_shown_as_numbers(nothing: float | None) -> None:
     inputs = example(studies=studies())
     names = ("evaluation", "diagnostics", "calibration", "alpha", "downstream", "training", "class_histograms")
-    names += ("studies",)
+    names += ("studies", "code_length")
     blanked = {name: replaced(getattr(inputs, name), float, nothing) for name in names}
     reader = Reader(render(inputs._replace(**blanked)))
     assert not re.search(r"\b(nan|NaN|inf|None)\b", reader.text)
