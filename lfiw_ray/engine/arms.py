@@ -64,6 +64,9 @@ ARMS = {
 }
 
 
+GUMBEL_STREAM = "evaluate gumbel"  # the random numbers of the arm gumbel; a smaller k is a prefix of its rows
+
+
 class Rows(NamedTuple):
     """The n rows of an arm: sample ids, repeats included, and log weights or None."""
 
@@ -98,7 +101,7 @@ def choose_rows(
     out = {"raw": Rows(first, None)}
     used = form(log_w)
     for suffix, flat in (("", used), ("_naive", as_given(naive_log_w))):
-        top = topk.finish(topk.init(flat, start, n, seed, "evaluate gumbel"))
+        top = topk.finish(topk.init(flat, start, n, seed, GUMBEL_STREAM))
         drawn = sir.resample(flat, n, seed, stream=f"evaluate sir {start}")
         out[f"weighted{suffix}"] = Rows(first, flat[:n])
         out[f"sir{suffix}"] = Rows(start + np.repeat(drawn.sample_ids, drawn.multiplicity), None)

@@ -19,6 +19,7 @@ from lfiw_ray.core import frechet, kernel_distance, moments, noise, topk
 from lfiw_ray.core.forms import Form
 from lfiw_ray.core.frechet import Target
 from lfiw_ray.engine import curve_files, embed, features
+from lfiw_ray.engine.arms import GUMBEL_STREAM
 from lfiw_ray.engine.cluster import unwrapped
 from lfiw_ray.engine.evaluation_rows import distinct_ids, pool_rows
 from lfiw_ray.engine.extremes import extremes
@@ -102,7 +103,7 @@ def _pool(run: Run, form: Form, extractor: str, repeat: int, real: _Compared) ->
     by_alpha = [{"alpha": alpha, **_distances(real, first, Form(alpha).apply(log_w[:n]))} for alpha in ALPHAS]
     flat, by_k = form.apply(log_w), []
     for k in sorted({max(n // part, 2) for part in PARTS_OF_N}):
-        top = topk.finish(topk.init(flat, start, k, run.config.seed, "evaluate gumbel"))  # as the arm of that name
+        top = topk.finish(topk.init(flat, start, k, run.config.seed, GUMBEL_STREAM))
         rows = found[_places(distinct, top.sample_ids)]
         by_k.append({"k": k, "gumbel": _kid(real, rows, None), "gumbel_ht": _kid(real, rows, np.log(top.weight))})
     return {"by_alpha": by_alpha, "by_k": by_k}

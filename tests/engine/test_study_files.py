@@ -16,8 +16,8 @@ RESULTS: dict[str, Any] = {"bias": [0.25, None], "name": "α"}
 
 def run_in(folder: Path, **config: Any) -> Run:
     """A run of which only the configuration and the folder are needed."""
-    values = dict.fromkeys(Run._fields) | {"config": PipelineConfig(**config), "url": str(folder), "plans": {}}
-    return Run(**values)
+    values = dict.fromkeys(Run._fields) | {"config": PipelineConfig(**config), "url": str(folder)}
+    return Run(**values | {"plans": {}, "places": {}})
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:

@@ -15,7 +15,12 @@ from lfiw_ray.studies import toy
 
 
 def run_in(folder: Path) -> Run:
-    values = dict.fromkeys(Run._fields) | {"config": PipelineConfig(seed=5), "url": str(folder), "plans": {}}
+    values = dict.fromkeys(Run._fields) | {
+        "config": PipelineConfig(seed=5),
+        "url": str(folder),
+        "plans": {},
+        "places": {},
+    }
     return Run(**values)
 
 
