@@ -32,3 +32,23 @@ sys.exit(job.main())
     done = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert "mlp1 iwae k = 5   NLL 101.25 +- 0.50 nats   others 85.54: a paper" in done.stdout
     assert json.loads((tmp_path / "out.json").read_text())["label"] == "10000"  # MNIST's test rows
+
+
+def test_stages_are_the_papers_first_ones() -> None:
+    script = """
+import sys
+sys.path.insert(0, "jobs")
+import likelihood as job
+def sizes(*flags):
+    sys.argv = ["likelihood.py", "--fixed=a", "--mnist=b", *flags]
+    return job._sizes(job._arguments())
+assert sizes() == job.SMALL
+assert sizes("--stages=8") == job.FULL
+found = sizes("--stages=2", "--test-rows=300")
+assert found.stages == job.FULL.stages[:2]
+assert (found.num_test_rows, found.num_train_rows, found.architectures) == (300, 50_000, ("mlp1",))
+sizes("--stages=9")
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "--stages: invalid choice: 9" in done.stderr
