@@ -40,7 +40,7 @@ def test_a_finished_run_is_swept_once(start: Callable[..., Driver], tmp_path: Pa
     assert (found["pool_rows"], found["num_trials"], found["grid_size"]) == (12_288, 4, 4)
     assert set(found["test"]["arms"]) == {"winner", "own", "raw"}
     assert found["verdict"] in job.out
-    rows = list(csv.DictReader((run / "sweep" / "trials.csv").open()))
+    rows = list(csv.DictReader((run / "sweep" / "trials.csv").read_text().splitlines()))
     assert [float(row["mean"]) for row in rows] == [trial["mean"] for trial in found["trials"]]
     assert {name: when for name, when in mtimes(run).items() if name in before} == before  # the run is as it was
 
