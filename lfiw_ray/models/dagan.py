@@ -55,9 +55,9 @@ class Generator(nn.Module):
         flat, code = math.prod(self._grid), 4 * config.width
         self.down1 = _down(channels, config.width)
         self.down2 = _down(config.width, 2 * config.width, bias=False)  # which the batch norm would take away
-        self.code = nn.Linear(flat, code)
+        self.code = nn.Linear(flat, code, bias=False)
         self.first = nn.Linear(code + config.latents, flat)
-        self.norms = nn.ModuleList(BatchNorm(n) for n in (2 * config.width, 2 * config.width, config.width))
+        self.norms = nn.ModuleList(BatchNorm(n) for n in (2 * config.width, code, 2 * config.width, config.width))
         self.up1 = _up(2 * config.width, config.width, bias=False)
         self.up2 = _up(config.width, channels)
 
@@ -65,10 +65,11 @@ class Generator(nn.Module):
         """Points (N, C, H, W) float32."""
         h = F.leaky_relu(self.down1(to_unit(x)), 0.2)
         h = F.leaky_relu(self.norms[0](self.down2(h), None), 0.2)
-        code = F.leaky_relu(self.code(h.flatten(1)), 0.2)
+        # Without this norm what all codes have in common outgrows what tells them, and the noise: one image for all.
+        code = self.norms[1](self.code(h.flatten(1))[:, :, None, None], None).flatten(1)
         h = self.first(torch.cat([code, z], dim=1)).unflatten(1, self._grid)
-        h = self.up1(F.relu(self.norms[1](h, None)))
-        return torch.tanh(self.up2(F.relu(self.norms[2](h, None))).float())
+        h = self.up1(F.relu(self.norms[2](h, None)))
+        return torch.tanh(self.up2(F.relu(self.norms[3](h, None))).float())
 
 
 class Critic(nn.Module):

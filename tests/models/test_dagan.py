@@ -127,3 +127,15 @@ def test_the_critic_sees_the_example_beside_another_or_a_generated_one() -> None
     assert not any(
         torch.equal(((p + 1) * 128).floor(), i[:, :, 0].float()) for p, i in zip(points[:24, 0], x, strict=True)
     )
+
+
+def test_what_all_codes_have_in_common_cannot_drown_what_tells_them_apart() -> None:
+    """The training makes the code's weights grow; samples must neither lose their example nor their noise by it."""
+    model = build()
+    z = torch.randn(len(model.examples), CONFIG.latents, generator=torch.Generator().manual_seed(0))
+    x = model.examples
+    with torch.no_grad():
+        before = model.generator(x, z)
+        model.generator.code.weight.mul_(100.0)
+        assert torch.allclose(model.generator(x, z), before, atol=1e-3)
+    assert float(before.std(0).mean()) > 0.01
