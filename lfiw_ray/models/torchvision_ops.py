@@ -10,9 +10,9 @@ torch-fidelity's metrics use neither.  Where `import torchvision` works, nothing
 import importlib
 from types import ModuleType
 
-import torch
+from torch import library as operators
 
-_DECLARED: list[torch.library.Library] = []  # a declaration lives as long as its Library object
+_DECLARED: list[operators.Library] = []  # a declaration lives as long as its object
 _SIGNATURES = ("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
                "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")  # fmt: skip
 
@@ -30,7 +30,7 @@ def load_torch_fidelity() -> ModuleType:
 
 
 def _declare_operators() -> None:
-    library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
+    declared = operators.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
     for signature in _SIGNATURES:
-        library.define(signature)  # type: ignore[no-untyped-call]
-    _DECLARED.append(library)
+        declared.define(signature)  # type: ignore[no-untyped-call]
+    _DECLARED.append(declared)
