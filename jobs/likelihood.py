@@ -11,6 +11,7 @@ import json
 import sys
 from pathlib import Path
 
+from lfiw_ray.argv import count
 from lfiw_ray.data.binarised import load_parts
 from lfiw_ray.data.named import load_named
 from lfiw_ray.errors import LfiwError
@@ -26,17 +27,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--stages", type=int, choices=range(1, 9), help="the paper's first so many stages, of 8, on all rows"
     )
-    parser.add_argument("--test-rows", type=_count, default=FULL.num_test_rows, help="of them with --stages (10000)")
+    parser.add_argument("--test-rows", type=count, default=FULL.num_test_rows, help="of them with --stages (10000)")
     parser.add_argument("--seed", type=int, default=0, help="seed of everything random (0)")
     parser.add_argument("--device", default="cpu", help="torch device (cpu)")
     parser.add_argument("--json", type=Path, default=Path("likelihood.json"), metavar="FILE", help="where results go")
     return parser.parse_args()
-
-
-def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 2:
-        raise argparse.ArgumentTypeError(f"at least 2 are needed, got {text!r}")
-    return int(text)
 
 
 def _sizes(arguments: argparse.Namespace) -> Sizes:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lfiw_ray import pipeline
-from lfiw_ray.argv import from_argv
+from lfiw_ray.argv import count, from_argv
 from lfiw_ray.config import PipelineConfig
 from lfiw_ray.engine.cluster import connected
 from lfiw_ray.errors import LfiwError
@@ -37,8 +37,8 @@ def _arguments(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--config", action="append", metavar="FILE", help="a generator's configuration; may repeat")
     parser.add_argument("--run", default="runs/table1", metavar="ROOT", help="folder or URL of the runs (runs/table1)")
     parser.add_argument("--full", action="store_true", help="the paper's sizes: days on a GPU; without: small")
-    parser.add_argument("--num-repeats", type=_count, metavar="R", help="disjoint pools, at least 2 (10)")
-    parser.add_argument("--num-rows", type=_count, metavar="N", help="at most so many rows of an arm, at least 2")
+    parser.add_argument("--num-repeats", type=count, metavar="R", help="disjoint pools, at least 2 (10)")
+    parser.add_argument("--num-rows", type=count, metavar="N", help="at most so many rows of an arm, at least 2")
     parser.add_argument(
         "--extractor",
         action="append",
@@ -48,12 +48,6 @@ def _arguments(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--inception-weights", metavar="FILE", help="local Inception weights; none: downloaded")
     parser.add_argument("--json", type=Path, default=Path("table1.json"), metavar="FILE", help="where results go")
     return parser.parse_known_args(argv)
-
-
-def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 2:
-        raise argparse.ArgumentTypeError(f"at least 2 are needed, got {text!r}")
-    return int(text)
 
 
 def main(argv: list[str]) -> int:

@@ -233,3 +233,10 @@ def _read_file(path: str) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ConfigError(f"configuration file {path} must hold sections of fields, got {type(values).__name__}")
     return values
+
+
+def count(text: str) -> int:
+    """A flag's whole number of at least 2, for the `type` of an argument of a study's own parser."""
+    if not text.isdigit() or int(text) < 2:
+        raise argparse.ArgumentTypeError(f"at least 2 are needed, got {text!r}")
+    return int(text)
