@@ -8,13 +8,14 @@ Prints a table; --json also writes it.  Exit codes: 0 all goals met, 1 one was m
 import argparse
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from lfiw_ray.config import PipelineConfig
-from lfiw_ray.engine.cluster import connected
+from lfiw_ray.engine.cluster import connected, worker_environment
 from lfiw_ray.errors import LfiwError
 from lfiw_ray.studies.bench_names import NAMES, run
 
@@ -26,6 +27,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows to this file")
     parser.add_argument("--folder", metavar="URL", help="where large tables are written, and removed again")
     return parser.parse_args()
+
+
+def _equal_allocators() -> None:
+    """Start over with the memory settings of our workers, which the C library reads once: peers run with them too."""
+    wanted = worker_environment()["env_vars"]
+    if wanted.items() - os.environ.items():
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **wanted})
 
 
 def _table(rows: list[dict[str, Any]]) -> Iterator[str]:
@@ -43,6 +51,7 @@ def _table(rows: list[dict[str, Any]]) -> Iterator[str]:
 def main() -> int:
     """Run one benchmark; returns the exit code."""
     arguments = _arguments()
+    _equal_allocators()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout)
     try:
         with connected(PipelineConfig()):

@@ -95,3 +95,6 @@ class ExternalConfig(Section):
 GeneratorName = Literal[
     "vae", "iwae", "pixelcnn", "sngan", "dagan", "flow", "import", "torchscript", "diffusers", "folder"
 ]
+
+# whose samples may be made in bfloat16 or compiled: the others have an exact likelihood, or are not ours
+FAST_SAMPLING = ("vae", "iwae", "sngan", "dagan")

@@ -17,6 +17,7 @@ from lfiw_ray.engine.models import load_model
 from lfiw_ray.engine.run import Real, Run
 from lfiw_ray.models.noise import BatchNoise
 from lfiw_ray.models.registry import CODE_LENGTHS, learns_labels
+from lfiw_ray.models.transfer import to_device
 from lfiw_ray.store import stages
 
 NAME = "results.json"
@@ -63,7 +64,7 @@ def batch_bpd(
     size = min(len(parts[0]), _BATCH_ROWS)
     values = []
     for index in range(len(parts[0]) // size):
-        batch = tuple(torch.from_numpy(part[index * size : (index + 1) * size].copy()).to(device) for part in parts)
+        batch = tuple(to_device(part[index * size : (index + 1) * size].copy(), device) for part in parts)
         noise = BatchNoise(seed, _NOISE + index, 0, size, size, device)
         values.append(float(model.loss(batch, noise)[1][metric]))  # type: ignore[operator]
     return np.array(values)

@@ -12,6 +12,7 @@ from lfiw_ray.engine.generate import AT_ONCE, GenerateWorker
 from lfiw_ray.engine.pool import Step, run_shards
 from lfiw_ray.engine.run import Real, Run
 from lfiw_ray.engine.score import ScoreWorker
+from lfiw_ray.models.fast_sampling import Speed
 from lfiw_ray.store.shards import pending
 
 
@@ -75,6 +76,7 @@ def _generate(run: Run, stage: str) -> Step:
         config.batch_size,
         run.device,
         Source(run.config.generator.external, run.table("fit_samples").layout.num_rows),
+        Speed(config.bf16, config.compile),
     )
     return Step("generate", worker, config.pool, run.config.num_gpus, AT_ONCE)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from lfiw_ray.engine.external import TRAINED_HERE, Source, open_generator
 from lfiw_ray.errors import GeneratorError
+from lfiw_ray.models.fast_sampling import EAGER, FastSampler, Speed
 from lfiw_ray.models.foreign import ForeignCode
 from lfiw_ray.store import shards
 from lfiw_ray.store.shards import Table
@@ -30,6 +31,7 @@ class GenerateWorker:
     stream : random stream of the samples; separate tables of one run have separate streams.
     batch_size : samples a forward pass; batches start at multiples of it.
     source : where the generator comes from, when it was made elsewhere.
+    speed : how samples are made, by a model that was trained here.
     """
 
     def __init__(
@@ -41,8 +43,11 @@ class GenerateWorker:
         batch_size: int,
         device: str,
         source: Source = TRAINED_HERE,
+        speed: Speed = EAGER,
     ):
         self._sampler, self._shape = open_generator(generator_url, source, device)
+        if speed != EAGER:
+            self._sampler = FastSampler(self._sampler, speed, batch_size)  # type: ignore[arg-type]
         self._table, self._stream, self._seed, self._batch_size = table, stream, seed, batch_size
         self._computing = threading.Lock()  # one shard at a time: models keep caches
 

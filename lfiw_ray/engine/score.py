@@ -1,7 +1,6 @@
 """Score one shard of samples: logits, calibrated log weights, block sums for the done mark."""
 
 import numpy as np
-import torch
 
 from lfiw_ray.core import blocks
 from lfiw_ray.core.folds import fold_of
@@ -9,6 +8,7 @@ from lfiw_ray.engine.committee import Committee, Member
 from lfiw_ray.engine.models import load_model
 from lfiw_ray.errors import NonFiniteError
 from lfiw_ray.models.classifier import Classifier
+from lfiw_ray.models.transfer import to_device, to_host
 from lfiw_ray.store import shards
 from lfiw_ray.store.shards import Table
 from lfiw_ray.store.tables import from_parquet, images_of, vectors_of, weights_parquet
@@ -96,8 +96,8 @@ def score(
     parts = []
     for low in range(0, len(ids), batch_size):
         rows = slice(low, low + batch_size)
-        batch = tuple(torch.tensor(a[rows], device=device) for a in inputs)
-        parts.append(model.logits(batch, ids[rows], seed, stream).float().cpu().numpy())
+        batch = tuple(to_device(np.array(a[rows]), device) for a in inputs)
+        parts.append(to_host(model.logits(batch, ids[rows], seed, stream).float()))
     logits = np.concatenate(parts)
     bad = np.flatnonzero(~np.isfinite(logits))
     if len(bad):

@@ -20,10 +20,11 @@ from lfiw_ray.config import TrainConfig
 from lfiw_ray.core.noise import generator
 from lfiw_ray.engine.train_log import TrainLog
 from lfiw_ray.engine.train_state import TrainState, resume, save
-from lfiw_ray.engine.train_step import Stepper, precision, to_device
+from lfiw_ray.engine.train_step import Stepper, batch_of, precision, uses_tensor_cores
 from lfiw_ray.engine.train_watch import CheckpointClock, Rank
 from lfiw_ray.errors import ConfigError, NonFiniteError
 from lfiw_ray.models.noise import BatchNoise
+from lfiw_ray.models.tensor_cores import channels_last
 from lfiw_ray.store.folder import Folder
 
 _HELD_OUT_NOISE = 1 << 40  # first step number of held-out noise, beyond any training step
@@ -103,6 +104,8 @@ def _start(job: TrainJob, data: tuple[np.ndarray, ...], rank: Rank) -> TrainStat
         torch.set_num_threads(job.config.num_threads)
     torch.manual_seed(int(generator(job.seed, "init").integers(2**62)))
     model = job.build().to(rank.device)
+    if uses_tensor_cores(job.config, rank.device):
+        channels_last(model)
     if hasattr(model, "prepare"):
         model.prepare(data, job.seed)  # type: ignore[operator]
     state = TrainState(model, job.config)
@@ -145,7 +148,7 @@ def held_out_loss(state: TrainState, job: TrainJob, held_out: tuple[np.ndarray, 
         rows = np.arange(index * size, min((index + 1) * size, num_rows))
         noise = BatchNoise(job.seed, _HELD_OUT_NOISE + index, 0, len(rows), len(rows), rank.device)
         with precision(job.config, rank.device):
-            loss, _ = state.model.loss(to_device(held_out, rows, rank.device), noise)  # type: ignore[operator]
+            loss, _ = state.model.loss(batch_of(held_out, rows, rank.device), noise)  # type: ignore[operator]
         total += loss.double().cpu() * len(rows)
     state.model.load_state_dict(kept)
     return float(_sum_over_workers(total, rank)) / num_rows

@@ -7,7 +7,7 @@ rounding.  Buffers need no average: those that a batch decides come from statist
 """
 
 import math
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from functools import lru_cache
 from typing import Any
 
@@ -22,6 +22,8 @@ from lfiw_ray.engine.train_watch import FiniteGuard, Rank
 from lfiw_ray.models.averaging import learning_rate
 from lfiw_ray.models.noise import BatchNoise
 from lfiw_ray.models.players import Batch, Loss, Player
+from lfiw_ray.models.tensor_cores import bfloat16
+from lfiw_ray.models.transfer import to_device
 
 Metrics = dict[str, torch.Tensor]
 
@@ -100,7 +102,7 @@ class Stepper:
         noise = BatchNoise(self._seed, number, start, stop, size, rank.device)
         optimiser.zero_grad(set_to_none=True)
         with precision(state.config, rank.device):
-            loss, metrics = self._losses[index](to_device(data, rows[start:stop], rank.device), noise)
+            loss, metrics = self._losses[index](batch_of(data, rows[start:stop], rank.device), noise)
         if rank.world_size > 1:  # stripes may differ by a row: weigh them so that the gradient is the whole batch's
             loss = loss * (stop - start) * rank.world_size / size
         loss.backward()
@@ -139,13 +141,16 @@ def _stripe(total: int, rank: Rank) -> tuple[int, int]:
     return total * rank.number // rank.world_size, total * (rank.number + 1) // rank.world_size
 
 
-def to_device(arrays: tuple[np.ndarray, ...], rows: np.ndarray, device: torch.device) -> Batch:
-    """The given rows of each array as tensors."""
-    return tuple(torch.from_numpy(a[rows]).to(device, non_blocking=True) for a in arrays)
+def batch_of(arrays: tuple[np.ndarray, ...], rows: np.ndarray, device: torch.device) -> Batch:
+    """The given rows of each array as tensors on a device."""
+    return tuple(to_device(a[rows], device) for a in arrays)
 
 
 def precision(config: TrainConfig, device: torch.device) -> AbstractContextManager[Any]:
     """What a forward pass runs under: bfloat16 autocast on a GPU where it is asked for."""
-    if config.bf16 and device.type == "cuda":
-        return torch.autocast("cuda", dtype=torch.bfloat16)
-    return nullcontext()
+    return bfloat16(device, uses_tensor_cores(config, device))
+
+
+def uses_tensor_cores(config: TrainConfig, device: torch.device) -> bool:
+    """Whether bfloat16 is asked for, on a GPU: a CPU trains in float32 whatever is asked."""
+    return config.bf16 and device.type == "cuda"

@@ -31,6 +31,7 @@ from lfiw_ray.core import losses, noise
 from lfiw_ray.models import bridges
 from lfiw_ray.models.noise import BatchNoise
 from lfiw_ray.models.scale import to_unit
+from lfiw_ray.models.transfer import to_device
 
 _HIDDEN = 256  # units of the head on frozen features
 _INPUTS = {"pixels": ("x",), "features": ("features",), "both": ("x", "features")}
@@ -194,6 +195,6 @@ def _noise_of_ids(ids: np.ndarray, seed: int, stream: str, device: torch.device)
 
     def normal(*shape: int) -> torch.Tensor:
         drawn = noise.by_block(seed, stream, ids, lambda rng, n: rng.standard_normal((n, *shape), dtype=np.float32))
-        return torch.from_numpy(drawn).to(device)
+        return to_device(drawn, device)
 
     return normal

@@ -35,6 +35,7 @@ from lfiw_ray.models.noise import BatchNoise
 from lfiw_ray.models.players import Batch, Player
 from lfiw_ray.models.scale import to_unit
 from lfiw_ray.models.spectral_norm import spectral_norm
+from lfiw_ray.models.transfer import to_device, to_host
 
 
 def _down(channels_in: int, channels_out: int, *, bias: bool = True) -> nn.Conv2d:
@@ -173,5 +174,5 @@ class DAGAN(nn.Module):
             raise ValueError("samples are made in evaluation mode; in training mode each depends on its batch")
         size, device = self.config.latents, self.examples.device
         z = noise.by_block(seed, stream, sample_ids, lambda rng, n: rng.standard_normal((n, size), dtype=np.float32))
-        rows = torch.from_numpy(sample_ids % self.config.examples).to(device)
-        return to_cells(self.generator(self.examples[rows], torch.from_numpy(z).to(device))).cpu().numpy()
+        rows = to_device(sample_ids % self.config.examples, device)
+        return to_host(to_cells(self.generator(self.examples[rows], to_device(z, device))))

@@ -19,6 +19,7 @@ from lfiw_ray.core import noise
 from lfiw_ray.errors import ConfigError, GeneratorError
 from lfiw_ray.models.foreign import ForeignCode
 from lfiw_ray.models.scale import to_bytes
+from lfiw_ray.models.transfer import to_device, to_host
 
 _ROUNDING = 1e-3  # beyond [-1, 1], of a tanh in half precision
 
@@ -54,18 +55,18 @@ class FileGenerator:
             When the module gives something else than images, or numbers outside [-1, 1].
         """
         z = noise.by_block(seed, stream, sample_ids, self._draw)
-        x = self._module(torch.from_numpy(z).to(self._device))
+        x = self._module(to_device(z, self._device))
         if not isinstance(x, torch.Tensor) or x.ndim != 4:
             shape = tuple(x.shape) if isinstance(x, torch.Tensor) else type(x).__name__
             raise GeneratorError(f"the file's module gave {shape}; a tensor of images (N, C, H, W) is needed")
         if x.dtype == torch.uint8:
-            return x.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+            return to_host(x.permute(0, 2, 3, 1).contiguous())
         if not bool((x.abs() <= 1 + _ROUNDING).all()):  # NaN too
             raise GeneratorError(
                 f"the file's module gave numbers from {float(x.min()):g} to {float(x.max()):g}; floats must lie in "
                 "[-1, 1], or give uint8"
             )
-        return to_bytes(x).cpu().numpy()
+        return to_host(to_bytes(x))
 
     def _draw(self, rng: np.random.Generator, n: int) -> np.ndarray:
         return rng.standard_normal((n, self._latents), dtype=np.float32)

@@ -34,6 +34,7 @@ from lfiw_ray.core import noise
 from lfiw_ray.errors import ConfigError
 from lfiw_ray.models.flow_layers import Affine, Coupling, Mix, squeeze, unsqueeze
 from lfiw_ray.models.noise import BatchNoise
+from lfiw_ray.models.transfer import to_device, to_host
 
 _LEVELS = 256.0
 _SMALLEST = 2.0**-25  # keeps u off both ends in float32, where a logit would be infinite
@@ -108,9 +109,9 @@ class Flow(nn.Module):
         def draw(rng: np.random.Generator, n: int) -> np.ndarray:
             return rng.standard_normal((n, size), dtype=np.float32)
 
-        z = torch.from_numpy(noise.by_block(seed, stream, sample_ids, draw)).to(device)
+        z = to_device(noise.by_block(seed, stream, sample_ids, draw), device)
         cell = torch.sigmoid(self.from_normal(z)).mul(_LEVELS).floor().clamp(max=255)  # float32 may round up to 256
-        return cell.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+        return to_host(cell.to(torch.uint8).permute(0, 2, 3, 1).contiguous())
 
 
 def _logit(x: torch.Tensor, uniform: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -39,6 +39,7 @@ from lfiw_ray.core.importance_bound import (
 from lfiw_ray.errors import DataError
 from lfiw_ray.models.noise import BatchNoise
 from lfiw_ray.models.scale import to_bytes, to_unit
+from lfiw_ray.models.transfer import to_device, to_host
 from lfiw_ray.models.vae import check_shape, conv_decoder, conv_encoder
 
 _LOG_STD_RANGE = (-7.0, 3.0)
@@ -181,7 +182,7 @@ class IWAE(nn.Module):
             normal = rng.standard_normal((n, self.num_normals), dtype=np.float32)
             return np.concatenate([normal, rng.random((n, pixels), dtype=np.float32)], axis=1)
 
-        drawn = torch.from_numpy(noise.by_block(seed, stream, sample_ids, draw)).to(device)
+        drawn = to_device(noise.by_block(seed, stream, sample_ids, draw), device)
         *below, z = torch.split(drawn[:, None, : self.num_normals], self.sizes, -1)
         for prior, eps in zip(reversed(self.priors), reversed(below), strict=True):
             mean, log_std = prior(z)
@@ -189,9 +190,9 @@ class IWAE(nn.Module):
         decoded = self.decode(z)[:, 0]
         uniform = drawn[:, self.num_normals :].reshape(decoded.shape)
         if self.config.likelihood == "logistic":
-            return to_bytes(losses.logistic_quantile(uniform, decoded, self._log_scales())).cpu().numpy()
+            return to_host(to_bytes(losses.logistic_quantile(uniform, decoded, self._log_scales())))
         ink = (uniform < decoded.sigmoid()).to(torch.uint8) * 255
-        return ink.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+        return to_host(ink.permute(0, 2, 3, 1).contiguous())
 
 
 def _pixel_networks(

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from lfiw_ray.core import noise
+from lfiw_ray.models.transfer import to_device
 
 
 class BatchNoise:
@@ -26,7 +27,7 @@ class BatchNoise:
         self._device = device
 
     def _keep(self, drawn: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(drawn[self._rows]).to(self._device)
+        return to_device(drawn[self._rows], self._device)
 
     def normal(self, *shape: int) -> torch.Tensor:
         """(rows, *shape) float32 standard normal."""

@@ -27,6 +27,7 @@ from lfiw_ray.models.noise import BatchNoise
 from lfiw_ray.models.pixelcnn_layers import WeightNormed, fit_to_input
 from lfiw_ray.models.pixelcnn_net import NUM_LEVELS, PixelNet
 from lfiw_ray.models.pixelcnn_sampler import PixelNoise, sample_cached, unit
+from lfiw_ray.models.transfer import to_host
 
 _FIRST_ROWS = 64  # that gains and biases are fitted to
 _SMALLEST_UNIFORM = 2.0**-25  # float32 uniforms are multiples of 2**-24: 0 occurs
@@ -117,4 +118,4 @@ class PixelCNN(nn.Module):
     def sample(self, sample_ids: np.ndarray, seed: int, stream: str) -> np.ndarray:
         """Images (N, H, W, C) uint8 of the given ids; each a function of (seed, stream, id)."""
         values = sample_cached(self.net, self.pixel_noise(sample_ids, seed, stream))
-        return values.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+        return to_host(values.to(torch.uint8).permute(0, 2, 3, 1).contiguous())

@@ -34,6 +34,7 @@ from lfiw_ray.models.noise import BatchNoise
 from lfiw_ray.models.players import Batch, Player
 from lfiw_ray.models.residual import DownBlock, UpBlock, convolution
 from lfiw_ray.models.spectral_norm import spectral_norm
+from lfiw_ray.models.transfer import to_device, to_host
 
 _SMALLEST_GRID, _LARGEST_GRID = 4, 7  # cells of the shorter side where the generator starts
 _CRITIC_GRID = 8  # the critic halves the longer side until it is at most this
@@ -165,7 +166,7 @@ class SNGAN(nn.Module):
         device, size = self.generator.first.weight.device, self.config.latents
         z = noise.by_block(seed, stream, sample_ids, lambda rng, n: rng.standard_normal((n, size), dtype=np.float32))
         labels = self.sample_labels(sample_ids, seed, stream)
-        return torch.from_numpy(z).to(device), None if labels is None else torch.from_numpy(labels).to(device)
+        return to_device(z, device), None if labels is None else to_device(labels, device)
 
     def sample_labels(self, sample_ids: np.ndarray, seed: int, stream: str) -> np.ndarray | None:
         """(N,) int64 labels of the given samples; None where the model has no labels."""
@@ -180,4 +181,4 @@ class SNGAN(nn.Module):
 
     def sample(self, sample_ids: np.ndarray, seed: int, stream: str) -> np.ndarray:
         """Images (N, H, W, C) uint8 of the given ids; each a function of (seed, stream, id)."""
-        return self.images(*self.latents(sample_ids, seed, stream)).cpu().numpy()
+        return to_host(self.images(*self.latents(sample_ids, seed, stream)))

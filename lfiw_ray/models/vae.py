@@ -27,6 +27,7 @@ from lfiw_ray.core import losses, noise
 from lfiw_ray.errors import ConfigError
 from lfiw_ray.models.noise import BatchNoise
 from lfiw_ray.models.scale import to_bytes, to_unit
+from lfiw_ray.models.transfer import to_device, to_host
 
 _LOG_STD_RANGE = (-7.0, 3.0)
 
@@ -130,9 +131,9 @@ class VAE(nn.Module):
                 return z
             return np.concatenate([z, rng.random((n, pixels), dtype=np.float32)], axis=1)
 
-        drawn = torch.from_numpy(noise.by_block(seed, stream, sample_ids, draw)).to(device)
+        drawn = to_device(noise.by_block(seed, stream, sample_ids, draw), device)
         mean, log_scale = self.decode(drawn[:, :latents])
         if self.config.sample_mean:
-            return to_bytes(mean).cpu().numpy()
+            return to_host(to_bytes(mean))
         uniform = drawn[:, latents:].reshape(mean.shape)
-        return to_bytes(losses.logistic_quantile(uniform, mean, log_scale)).cpu().numpy()
+        return to_host(to_bytes(losses.logistic_quantile(uniform, mean, log_scale)))

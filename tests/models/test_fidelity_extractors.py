@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from lfiw_ray.errors import DataError
@@ -97,6 +98,14 @@ def test_features_of_a_local_file(
     grey = _images(3, channels=1)
     repeated = extractor.extract(np.repeat(grey, 3, axis=3)).features
     np.testing.assert_array_equal(extractor.extract(grey).features, repeated)
+
+
+def test_grey_files_are_to_torch_fidelity_what_grey_rows_are_to_us(tmp_path: Path) -> None:
+    """It reads files as colour images: the three channels are the grey one."""
+    grey = _images(1, channels=1)[0]
+    Image.fromarray(grey[:, :, 0]).save(tmp_path / "grey.png")
+    theirs = fidelity.datasets.ImagesPathDataset([str(tmp_path / "grey.png")])[0]
+    np.testing.assert_array_equal(theirs.permute(1, 2, 0), np.repeat(grey, 3, axis=2))
 
 
 def test_vgg_features_are_torch_fidelitys(

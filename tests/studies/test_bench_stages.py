@@ -1,6 +1,7 @@
 """The harness of the generate and train benchmarks: what counts as a cost, and that the peers do the same work."""
 
 import json
+from collections import namedtuple
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from lfiw_ray.config import TrainConfig
 from lfiw_ray.config_generators import VAEConfig
 from lfiw_ray.engine.train import fit
 from lfiw_ray.engine.train_loop import TrainJob
+from lfiw_ray.errors import ConfigError
 from lfiw_ray.models.checkpoint import tensors_from_bytes
+from lfiw_ray.models.fast_sampling import EAGER, Speed
 from lfiw_ray.studies import bench, bench_generate, bench_names, bench_train
 
 TINY = VAEConfig(latents=2, width=2)
@@ -80,11 +83,64 @@ def test_every_name_has_its_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_stage_and_the_bare_loop_run_and_leave_no_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench_generate, "ROWS_PER_SHARD", 2048)
     monkeypatch.setattr(bench_generate, "VAEConfig", lambda **_: TINY)
+    monkeypatch.setattr(bench_generate, "_compiled", lambda *_: [])
     monkeypatch.setattr(bench_generate.tempfile, "TemporaryDirectory", lambda **_: _Here(tmp_path))
     found = bench_generate.rows(quick=True)
-    assert [row["goal"] for row in found] == [bench_generate.GOAL, None, None]  # two cores: no goal for two actors
-    assert all(row["ours_median"] > 0 and row["peer_median"] > 0 for row in (found[0], found[2]))
+    assert [row["goal"] for row in found] == [bench_generate.GOAL, None, None, None, None]  # none for two on two cores
+    assert all(row["ours_median"] > 0 and row["peer_median"] > 0 for row in (found[0], found[4]))
+    assert [row["unit"] for row in found[1:4]] == ["FLOP/image", "bytes/image", "s"]
+    assert found[1]["ours_median"] == _operations(TINY)
+    assert 784 < found[2]["ours_median"] < 850  # random weights: every pixel is noise
     assert not list(tmp_path.rglob("0*.parquet"))
+
+
+def _operations(config: VAEConfig) -> int:
+    """Of the decoder of 28 x 28: two linear maps, two transposed convolutions of 4 x 4; an addition to a product."""
+    width = config.width
+    linear = config.latents * 8 * width + 8 * width * 2 * width * 7 * 7
+    return 2 * (linear + 7 * 7 * 16 * 2 * width * width + 14 * 14 * 16 * width)
+
+
+def test_the_compiled_loop_stands_beside_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The speeds that are compared, in turn, and no row where torch cannot compile."""
+    monkeypatch.setattr(bench_generate, "ROWS_PER_SHARD", 1024)
+    stage = bench_generate._Stage(str(tmp_path), bench_generate._vae("tiny", TINY))
+    eager, asked = stage.sampler(EAGER), list[Speed]()
+
+    def sampler(_: Any, speed: Speed) -> bench_generate.Sample:
+        asked.append(speed)
+        return eager
+
+    monkeypatch.setattr(bench_generate._Stage, "sampler", sampler)
+    (row,) = bench_generate._compiled(stage, 1, 2)
+    assert asked == [Speed(compiled=True), EAGER]
+    assert (row["work"], row["peer"], row["goal"]) == ("bare loop, tiny, 28 x 28 x 1, compiled", "not compiled", None)
+    assert row["ours_median"] > 0
+
+    def cannot(*_: Any) -> None:
+        raise ConfigError("generate.compile: no compiler")
+
+    monkeypatch.setattr(bench_generate._Stage, "sampler", lambda *_: cannot)
+    assert bench_generate._compiled(stage, 1, 2) == []
+
+
+def test_rows_of_a_gpu_are_only_asked_for_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the SNGAN of the paper's size, compiled and not, with the GPU's goal."""
+    asked: list[bench_generate.Work] = []
+    stage = namedtuple("stage", "url work")
+    monkeypatch.setattr(bench_generate, "_Stage", stage)
+    monkeypatch.setattr(bench_generate, "_beside_the_bare_loop", lambda one, *_: asked.append(one.work) or [])
+    monkeypatch.setattr(bench_generate, "_compiled", lambda *_: [])
+    monkeypatch.setattr(bench_generate, "_two_actors", lambda *_: {})
+    for there, count in ((False, 1), (True, 3)):
+        asked.clear()
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        bench_generate.rows(quick=True)
+        assert [work.device for work in asked] == ["cpu", "cuda", "cuda"][:count]
+    assert [work.speed for work in asked[1:]] == [Speed(bf16=True), Speed(bf16=True, compiled=True)]
+    assert {(work.goal, work.description.kind, work.description.image_shape) for work in asked[1:]} == {
+        (0.85, "sngan", (32, 32, 3))
+    }
 
 
 class _Here:
