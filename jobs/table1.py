@@ -20,9 +20,11 @@ from lfiw_ray import pipeline
 from lfiw_ray.argv import count, from_argv
 from lfiw_ray.config import PipelineConfig
 from lfiw_ray.engine.cluster import connected
-from lfiw_ray.errors import LfiwError
+from lfiw_ray.engine.repair import repair
+from lfiw_ray.errors import ConfigError, LfiwError
 from lfiw_ray.report import table1_figure, table1_text
-from lfiw_ray.studies.table1 import FULL, SMALL, Sizes, study
+from lfiw_ray.studies.table1 import study
+from lfiw_ray.studies.table1_job import FULL, SMALL, Sizes
 
 CONFIGS = Path(__file__).parent / "configs"
 SMALL_NAMES = ("fashion_mnist_vae_small", "cifar10_sngan_small")
@@ -46,6 +48,7 @@ def _arguments(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
         help="feature space, may repeat (domain, random; inception too with --full or --inception-weights)",
     )
     parser.add_argument("--inception-weights", metavar="FILE", help="local Inception weights; none: downloaded")
+    parser.add_argument("--repair", action="store_true", help="check every byte of finished work and redo what is bad")
     parser.add_argument("--json", type=Path, default=Path("table1.json"), metavar="FILE", help="where results go")
     return parser.parse_known_args(argv)
 
@@ -68,6 +71,9 @@ def _study(asked: argparse.Namespace, others: list[str]) -> dict[str, Any]:
     names = FULL_NAMES if asked.full else SMALL_NAMES
     files = asked.config or [str(CONFIGS / f"{name}.yaml") for name in names]
     opened = {Path(file).stem: pipeline.open_run(_config(asked, file, others, sizes, extractors)) for file in files}
+    if asked.repair:
+        for run, _ in opened.values():
+            print(*(repair(run) or [f"{run.url}: nothing to repair"]), sep="\n")
     generators = []
     for name, (run, real) in opened.items():
         with connected(run.config):
@@ -98,7 +104,12 @@ def _config(
     There are twice as many samples as the arms have rows, so that those which choose have something to choose from; a
     folder of samples has what it has.
     """
-    given = from_argv([f"--config={file}", *others], "").config
+    invocation = from_argv([f"--config={file}", *others], "")
+    if invocation.dry_run:
+        raise ConfigError(
+            "--dry-run: not possible for several runs at once; ask jobs/full_pipeline.py for each --config"
+        )
+    given = invocation.config
     least = 2 * sizes.num_repeats * max(protocol.num_rows for protocol in sizes.protocols)
     flags = [
         f"--run={asked.run.rstrip('/')}/{Path(file).stem}",

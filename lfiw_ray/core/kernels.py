@@ -6,19 +6,61 @@
   has to fit the feature space: torch-fidelity's default of 10 is meant for Inception's 2,048 features.
 
 A distance belongs to its kernel, parameters included: `str(kernel)` stands beside the number.
+
+For any centre c both are k(x, y) = f(s (x - c)·(y - c) + a(x) + a(y)), with
+
+| kernel | f(t) | s | a(x) |
+|---|---|---|---|
+| polynomial | t^degree | gamma | gamma (c·(x - c) + |c|² / 2) + coef0 / 2 |
+| RBF | exp(t) | 1 / sigma² | -|x - c|² / (2 sigma²) |
+
+The products of all pairs, which are nearly all the work, are taken in the rows' own precision; what is large, the
+terms a, and all that follows are float64.  With c near the mean of the rows the products are small and their rounding
+has no common sign, so that in single precision it all but vanishes from a mean over pairs (a test says how much).
 """
 
+import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
+
+
+class Rows(NamedTuple):
+    """Rows as a kernel sees them: √s (x - c) (N, D) in single or double precision, and a(x) (N,) float64."""
+
+    centred: np.ndarray
+    terms: np.ndarray
+
+    def taken(self, which: np.ndarray | slice) -> "Rows":
+        """Some of them."""
+        return Rows(self.centred[which], self.terms[which])
+
+
+_ROWS_OF_MEDIAN = 1000
 
 
 class Kernel(Protocol):
     """A symmetric positive semidefinite function of two rows."""
 
-    def __call__(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """(N, M) float64 values at all pairs of rows of x (N, D) and y (M, D)."""
+    def seen(self, x: np.ndarray, centre: np.ndarray) -> Rows:
+        """Rows x (N, D) about a centre (D,), in the centre's precision."""
+
+    def of(self, argument: np.ndarray) -> np.ndarray:
+        """(N, M) float64 values f(argument); may overwrite the argument, which is float64."""
+
+
+def centre_of(x: np.ndarray) -> np.ndarray:
+    """(D,) a centre for rows (N, D) and others like them: their mean, float32 where they are no wider than that."""
+    return np.asarray(x.mean(axis=0, dtype=np.float64).astype(np.result_type(x.dtype, np.float32)))
+
+
+def values(kernel: Kernel, products: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(N, M) float64 kernel of all pairs, from the products of their centred rows and their terms (N,), (M,)."""
+    argument = products.astype(np.float64)
+    argument += a[:, None]
+    argument += b
+    return kernel.of(argument)
 
 
 @dataclass(frozen=True)
@@ -34,16 +76,19 @@ class Polynomial:
         if self.degree < 1 or self.coef0 < 0 or not (self.gamma is None or self.gamma > 0):
             raise ValueError(f"a polynomial kernel needs degree >= 1, gamma > 0 and coef0 >= 0, got {self}")
 
-    def __call__(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """(N, M) float64."""
+    def seen(self, x: np.ndarray, centre: np.ndarray) -> Rows:
+        """See `Kernel`."""
         gamma = 1 / x.shape[1] if self.gamma is None else self.gamma
-        base = x.astype(np.float64) @ y.astype(np.float64).T
-        base *= gamma
-        base += self.coef0
-        values = base
+        centred = _centred(x, centre, math.sqrt(gamma))
+        wide = math.sqrt(gamma) * centre.astype(np.float64)
+        return Rows(centred, np.einsum("ij,j->i", centred, wide) + (wide @ wide + self.coef0) / 2)
+
+    def of(self, argument: np.ndarray) -> np.ndarray:
+        """See `Kernel`."""
+        power = argument
         for _ in range(self.degree - 1):  # many times faster than a power
-            values = values * base
-        return values
+            power = np.multiply(power, argument, out=None if power is argument else power)
+        return power
 
 
 @dataclass(frozen=True)
@@ -57,18 +102,42 @@ class Rbf:
         if not self.sigma > 0:
             raise ValueError(f"sigma of an RBF kernel must be above 0, got {self.sigma}")
 
-    def __call__(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """(N, M) float64, in [0, 1]."""
-        x, y = x.astype(np.float64), y.astype(np.float64)
-        centre = y.mean(axis=0)  # distances do not change, their rounding does
-        x, y = x - centre, y - centre
-        sq_distances = x @ y.T
-        sq_distances *= -2
-        sq_distances += np.einsum("ij,ij->i", x, x)[:, None]
-        sq_distances += np.einsum("ij,ij->i", y, y)
-        np.maximum(sq_distances, 0, out=sq_distances)
-        sq_distances /= -2 * self.sigma**2
-        return np.asarray(np.exp(sq_distances, out=sq_distances))
+    def seen(self, x: np.ndarray, centre: np.ndarray) -> Rows:
+        """See `Kernel`."""
+        centred = _centred(x, centre, 1 / self.sigma)
+        return Rows(centred, np.einsum("ij,ij->i", centred, centred, dtype=np.float64) / -2)
+
+    def of(self, argument: np.ndarray) -> np.ndarray:
+        """See `Kernel`; rounding may put equal rows above 0."""
+        np.minimum(argument, 0, out=argument)
+        return np.asarray(np.exp(argument, out=argument))
+
+
+def _centred(x: np.ndarray, centre: np.ndarray, scale: float) -> np.ndarray:
+    centred: np.ndarray = x.astype(centre.dtype, copy=False) - centre
+    centred *= scale
+    return centred
+
+
+def as_wide_as(features: np.ndarray) -> Rbf:
+    """The RBF kernel whose sigma is the median distance between rows of `features` (N, D), N >= 2.
+
+    The usual choice where nothing else is known (Gretton et al. 2012, section 8): of at most 1,000 rows, evenly spread.
+
+    Raises
+    ------
+    ValueError
+        Fewer than two rows, or half of the distances are 0.
+    """
+    kept = np.unique(np.linspace(0, len(features) - 1, _ROWS_OF_MEDIAN).astype(np.int64))
+    x = features[kept].astype(np.float64)
+    x -= x.mean(axis=0)
+    squares = np.einsum("ij,ij->i", x, x)
+    apart = squares[:, None] + squares - 2 * x @ x.T
+    pairs = apart[np.triu_indices(len(x), 1)]
+    if not pairs.size:
+        raise ValueError(f"a median distance needs two rows, got {len(features)}")
+    return Rbf(float(np.sqrt(max(np.median(pairs), 0.0))))
 
 
 CUBIC = Polynomial()

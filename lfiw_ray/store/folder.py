@@ -110,6 +110,16 @@ class Folder:
                 return {}
         return {e["name"].rsplit("/", 1)[-1]: e["size"] for e in entries if e["type"] == "file"}
 
+    def folders(self) -> list[str]:
+        """Names of the folders directly in this one, sorted; none when there is no folder."""
+        self._fs.invalidate_cache()
+        with _explained("list", self._root):
+            try:
+                entries = self._fs.ls(self._root, detail=True)
+            except FileNotFoundError:
+                return []
+        return sorted(e["name"].rstrip("/").rsplit("/", 1)[-1] for e in entries if e["type"] == "directory")
+
     def exists(self, name: str) -> bool:
         """Whether a file or folder of that name is there."""
         self._fs.invalidate_cache()

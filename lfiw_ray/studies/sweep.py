@@ -41,7 +41,7 @@ from lfiw_ray.studies.sweep_trial import ARMS, Outcome, Target, Work, trial
 log = logging.getLogger(__name__)
 
 NAME, TABLE = "results.json", "trials.csv"
-FORMAT = 1  # raised when a sweep computes something else
+FORMAT = 2  # raised when a sweep computes something else
 _MIN_REAL_ROWS = 20  # of each part; fewer tell no settings apart
 
 
@@ -82,7 +82,8 @@ def sweep(run: Run, real: Real) -> dict[str, Any]:
 def _plan(run: Run, inputs: Sequence[Input], extractor: str) -> str:
     before = [run.plans["diagnostics"], *(one.run.plans[one.weights] for one in inputs)]
     before += [run.plans["domain"]] if extractor == "domain" else []
-    return digest({"stage": "sweep", "format": FORMAT, "before": before, "sweep": run.config.sweep.own_plan()})
+    fields = {"sweep": run.config.sweep.own_plan(), "dtype": run.config.evaluate.feature_dtype}
+    return digest({"stage": "sweep", "format": FORMAT, "before": before, **fields})
 
 
 def _extractor(config: PipelineConfig) -> str:

@@ -18,13 +18,13 @@ import ray
 
 from lfiw_ray.core import noise
 from lfiw_ray.core.digest import digest
-from lfiw_ray.engine import features
-from lfiw_ray.engine.cluster import unwrapped
-from lfiw_ray.engine.features import ExtractWorker, build_extractor
-from lfiw_ray.engine.pool import Step, run_shards
+from lfiw_ray.engine.embed import POOL, REAL, ROWS_PER_SHARD, reads_classifiers_table
+from lfiw_ray.engine.features import gather_features
+from lfiw_ray.engine.read import gather_images
 from lfiw_ray.engine.run import Run
-from lfiw_ray.store.shards import Table, pending
-from lfiw_ray.studies.sweep_trial import target_of
+from lfiw_ray.store.shards import Layout, Table
+from lfiw_ray.studies.embedded_rows import fill, in_store
+from lfiw_ray.studies.sweep_trial import Target, target_of
 
 
 class Parts(NamedTuple):
@@ -66,36 +66,39 @@ def pools_of(num_samples: int, num_validation: int, num_test: int) -> Pools:
 
 
 def space_of(run: Run, name: str, x: Any, parts: Parts) -> Space:
-    """Extract what is not extracted yet.
+    """Extract what is not extracted yet, into `inputs/spaces/<name>/`, which sweeps of other settings share.
 
     Parameters
     ----------
     x : reference to the real evaluation rows (n, H, W, C) uint8.
     """
-    with unwrapped("features of the sweep's real rows"):
-        task = _real.options(num_returns=3, num_gpus=run.config.num_gpus)
-        description, validation, test = task.remote(run, name, x, parts)
-        found: dict[str, Any] = ray.get(description)
-    return Space(found, _pool_features(run, name, found), validation, test)
+    samples = run.table("samples")
+    # the first plan stands for the data and their splits too
+    before = {REAL: [run.plans["domain"]], POOL: [run.plans["domain"], samples.plan]}
+    sizes = {REAL: sum(len(part) for part in parts), POOL: samples.layout.num_rows}
+    tables = {part: _table(run, name, part, sizes[part], plans) for part, plans in before.items()}
+    pool = tables[POOL]
+    if reads_classifiers_table(run, name):
+        pool = run.table("features/samples")
+        del tables[POOL]
+    images = {REAL: partial(in_store, x), POOL: partial(_samples, samples)}
+    description = fill(run, f"sweep in {name}", name, tables, images)
+    targets = [_target.remote(tables[REAL], rows) for rows in (parts.validation, parts.test)]
+    return Space(description, pool, *targets)
+
+
+def _table(run: Run, name: str, part: str, num_rows: int, before: list[str]) -> Table:
+    space = {"extractor": name, "dtype": run.config.evaluate.feature_dtype}
+    plan = digest({"stage": f"sweep features, {part}", "before": before, **space})
+    return Table(run.folder(f"inputs/spaces/{name}/{part}").url, plan, Layout(num_rows, ROWS_PER_SHARD))
+
+
+def _samples(samples: Table, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+    """Ids and images of consecutive samples."""
+    sample_ids = np.arange(start, stop)
+    return sample_ids, gather_images(samples, sample_ids)
 
 
 @ray.remote
-def _real(run: Run, name: str, x: np.ndarray, parts: Parts) -> tuple[Any, ...]:
-    extractor = build_extractor(run, name)
-    return (
-        extractor.describe(),
-        *(target_of(extractor.extract(x[rows]).features) for rows in (parts.validation, parts.test)),
-    )
-
-
-def _pool_features(run: Run, name: str, description: dict[str, Any]) -> Table:
-    """The pool's features: the classifier's table where it is of this extractor, else one of its own."""
-    if features.pool_has(run, description):
-        return run.table("features/samples")
-    samples, sha256 = run.table("samples"), description["weights_sha256"]
-    plan = digest({"stage": "sweep features", "before": [samples.plan], "extractor": name, "weights": sha256})
-    table = Table(run.folder(f"inputs/spaces/{name}").url, plan, samples.layout)
-    worker = partial(ExtractWorker, partial(build_extractor, run, name), sha256, samples, table)
-    step = Step("extract", worker, run.config.score.pool, run.config.num_gpus)
-    run_shards(f"features of the pool by {name}", pending(table), [step])
-    return table
+def _target(table: Table, rows: np.ndarray) -> Target:
+    return target_of(gather_features(table, rows).features)

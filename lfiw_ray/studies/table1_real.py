@@ -16,10 +16,10 @@ _OTHER = {"test": "train", "train": "test"}
 
 
 class RealRows(NamedTuple):
-    """What the rows are; images (N, H, W, C) uint8 of them, and of the other kind for the floor."""
+    """What the rows are; numbers (N,) int64 of them in the data, and of rows of the other kind for the floor."""
 
     label: str
-    x: np.ndarray
+    rows: np.ndarray
     others: np.ndarray
 
 
@@ -38,21 +38,21 @@ def real_rows(run: Run, real: Real, kind: str, num_rows: int) -> RealRows:
             f"--num-rows: {num_rows:,} samples are to be compared with as many {labels[kind]}, but there are "
             f"{len(rows[kind]):,}; lower it"
         )
-    drawn = {name: _drawn(run.config.seed, x, num_rows) for name, x in rows.items()}
+    drawn = {name: _drawn(run.config.seed, numbers, num_rows) for name, numbers in rows.items()}
     return RealRows(labels[kind], drawn[kind], drawn[_OTHER[kind]])
 
 
 def _kinds(run: Run, real: Real) -> tuple[dict[str, str], dict[str, np.ndarray]]:
-    """What the two kinds are called, and their images."""
-    x, num_test = real.data.x, real.data.num_test
+    """What the two kinds are called, and their row numbers."""
+    count, num_test = len(real.data.x), real.data.num_test
     if run.config.data.test_rows == "apart" and num_test:
         labels = {"test": "published test rows", "train": "published training rows"}
-        return labels, {"test": x[-num_test:], "train": x[:-num_test]}
+        return labels, {"test": np.arange(count - num_test, count), "train": np.arange(count - num_test)}
     parts = [getattr(real.splits, name) for name in ("generator", "classifier", "calibration")]
     labels = {"test": "held-out rows", "train": "rows of the training splits"}
-    return labels, {"test": real.x("evaluation"), "train": x[np.sort(np.concatenate(parts))]}
+    return labels, {"test": real.splits.evaluation, "train": np.sort(np.concatenate(parts))}
 
 
-def _drawn(seed: int, x: np.ndarray, num_rows: int) -> np.ndarray:
+def _drawn(seed: int, numbers: np.ndarray, num_rows: int) -> np.ndarray:
     """At most so many rows at random, because published files may be sorted by class."""
-    return x[np.sort(noise.generator(seed, "table1 rows").permutation(len(x))[:num_rows])]
+    return numbers[np.sort(noise.generator(seed, "table1 rows").permutation(len(numbers))[:num_rows])]

@@ -54,3 +54,44 @@ def test_a_finished_run_is_swept_once(start: Callable[..., Driver], tmp_path: Pa
     page = start(run, job="report.py")
     assert page.finish() == 0, page.err
     assert "Sweep of the settings" in (run / "report" / "index.html").read_text()
+
+
+MANY = (
+    "--sweep.alphas=[0.2, 0.4, 0.6, 0.8, 1.0]",
+    "--sweep.schemes=[sir, systematic, gumbel]",
+    "--sweep.num_trials=60",
+    "--sweep.max_concurrent=2",
+)
+
+
+def ended(run: Path) -> dict[Path, str]:
+    """What the trials have told that saw both validation pools."""
+    told = {path: path.read_text() for path in run.glob("sweep/tune/*/*/result.json")}
+    return {path: text for path, text in told.items() if text.count("\n") == 2}
+
+
+@pytest.mark.slow
+def test_a_killed_sweep_goes_on(start: Callable[..., Driver], tmp_path: Path, undisturbed: Undisturbed) -> None:
+    """Killed while it extracts and again while trials run: what was done is kept, and the result is the same."""
+    whole, cut, flags = tmp_path / "whole", tmp_path / "cut", (*FLAGS, *MANY)
+    for run in (whole, cut):
+        shutil.copytree(undisturbed.run, run)
+    job = start(whole, *flags, job="sweep_evaluation.py")
+    assert job.finish() == 0, job.err
+    first = start(cut, *flags, job="sweep_evaluation.py")
+    first.wait_until(lambda: list((cut / "inputs/spaces/random/pool").glob("*.json"))[3:])
+    first.kill()
+    extracted = {name: when for name, when in mtimes(cut).items() if name.endswith(".json") and "spaces" in name}
+    second = start(cut, *flags, job="sweep_evaluation.py")
+    second.wait_until(lambda: list(cut.glob("sweep/tune/*/trial_*/result.json")))
+    second.kill()
+    features = {name: when for name, when in mtimes(cut).items() if name.startswith("inputs/")}
+    assert extracted.items() <= features.items()
+    told = ended(cut)
+    assert not (cut / "sweep/results.json").exists(), "killed too late"
+    last = start(cut, *flags, job="sweep_evaluation.py")
+    assert last.finish() == 0, last.err
+    assert features.items() <= mtimes(cut).items()
+    now = ended(cut)
+    assert sum(now.get(path) == text for path, text in told.items()) >= len(told) - 2  # those Tune had not noted yet
+    assert (cut / "sweep/results.json").read_text() == (whole / "sweep/results.json").read_text()

@@ -15,16 +15,19 @@ from table1_example import example
 asked = []
 def open_run(config):
     asked.append({"config": config.model_dump()})
-    return types.SimpleNamespace(config=config), None
+    return types.SimpleNamespace(config=config, url="a run"), None
 def study(run, real, sizes, extractors):
     asked[-1].update(sizes=sizes, extractors=extractors)
     found = dict(example()["generators"][0])
     del found["name"]
     return found
 job.pipeline.open_run, job.pipeline.run_to_weights, job.study = open_run, lambda run, real: None, study
+repaired = []
+job.repair = repaired.append
 job.connected = lambda config: contextlib.nullcontext()
 flags = [f"--run={folder}/runs", f"--json={folder}/found/t.json", "--num-rows=1500", "--inception-weights=a.pth"]
-code = job.main([*flags, "--classifier.width=7"])
+code = job.main([*flags, "--classifier.width=7", "--repair"])
+assert [run.url for run in repaired] == ["a run"] * 2
 with open(f"{folder}/asked.json", "w") as file:
     json.dump(asked, file)
 sys.exit(code)
@@ -38,6 +41,7 @@ def test_bad_input_is_named(tmp_path: Path) -> None:
         "--num-repeats=1": "at least 2 are needed, got '1'",
         "--extractor=domian": "evaluate.extractors",
         "--genrate.num_samples=5": "did you mean generate.num_samples",
+        "--dry-run": "ask jobs/full_pipeline.py",
     }
     script = f"""
 import sys

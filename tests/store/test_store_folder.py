@@ -54,6 +54,10 @@ def test_children_are_folders_below_and_not_files(folder: Folder):
     assert folder.sizes() == {}
     assert folder.exists("x")
     assert folder.child("x").sizes() == {"a": 1}
+    folder.child("w").write("b", b"2")
+    folder.write("c", b"3")
+    assert folder.folders() == ["w", "x"]
+    assert folder.child("nowhere").folders() == []
 
 
 def test_a_missing_file_is_named(folder: Folder):

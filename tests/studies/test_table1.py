@@ -10,8 +10,12 @@ from table1_toys import NUM_TEST, POOL, Toy, toy
 
 from lfiw_ray.config import DataConfig
 from lfiw_ray.errors import ConfigError
+from lfiw_ray.store.shards import done_marks
+from lfiw_ray.store.tables import from_parquet
 from lfiw_ray.studies import table1_arms
-from lfiw_ray.studies.table1 import Protocol, Sizes, study
+from lfiw_ray.studies.table1 import study
+from lfiw_ray.studies.table1_features import arms_of_pool, distinct_ids, real_table
+from lfiw_ray.studies.table1_job import Job, Protocol, Sizes
 from lfiw_ray.studies.table1_real import real_rows
 
 SIZES = Sizes((Protocol("paper", 300, "test"), Protocol("today", 400, "train")), num_repeats=6)
@@ -90,6 +94,33 @@ def test_finished_pools_are_not_computed_again(known: Toy, found: dict[str, Any]
 
 
 @pytest.mark.ray
+def test_each_row_is_extracted_once_and_never_again(known: Toy, found: dict[str, Any], tmp_path: Path) -> None:
+    """Of a table that was killed a shard of features is missing, and all figures: that shard alone is extracted."""
+    folder = tmp_path / "run"
+    shutil.copytree(known.run.url, folder)
+    run = known.run._replace(url=str(folder))
+    (table,) = (folder / "table1").iterdir()
+    job = Job(run, "random", SIZES, 1.0, table.name)
+    for repeat in (0, 5):
+        ids = distinct_ids(arms_of_pool(job, repeat))
+        kept = [
+            from_parquet(path.read_bytes()) for path in sorted((table / f"embedded/pool-{repeat:02d}").glob("*.parq*"))
+        ]
+        assert np.array_equal(np.concatenate([part["sample_id"] for part in kept]), ids)
+        assert 2000 < len(ids) < 14 * 700
+    assert sum(mark.rows for mark in done_marks(real_table(job, 800))) == 800  # 400 of either kind for both protocols
+    for path in table.glob("re*/done.json"):
+        path.unlink()
+    gone = table / "embedded/pool-03/00001.json"
+    gone.unlink()
+    before = stamps(folder)
+    assert study(run, known.real, SIZES, ["random"]) == found | {"run_url": str(folder)}
+    written = {name for name, stamp in stamps(folder).items() if stamp != before.get(name)}
+    shard = {f"table1/{table.name}/embedded/pool-03/00001.{kind}" for kind in ("json", "parquet")}
+    assert {name for name in written if not name.endswith("done.json")} == shard
+
+
+@pytest.mark.ray
 def test_other_sizes_lie_beside(known: Toy, found: dict[str, Any]) -> None:
     few = Sizes((Protocol("paper", 50, "test"),), num_repeats=2)
     (table,) = study(known.run, known.real, few, ["random"])["tables"]
@@ -108,13 +139,12 @@ def test_pools_that_are_too_small_are_refused(known: Toy) -> None:
 
 
 def test_the_real_rows_are_of_the_kind_asked_for(known: Toy) -> None:
-    data = known.real.data
-    for kind, kept in (("test", data.x[-NUM_TEST:]), ("train", data.x[:-NUM_TEST])):
+    first_test = len(known.real.data.x) - NUM_TEST
+    for kind in ("test", "train"):
         rows = real_rows(known.run, known.real, kind, 200)
-        pool = {image.tobytes() for image in kept}
-        assert len(rows.x) == len(rows.others) == 200
-        assert all(image.tobytes() in pool for image in rows.x)
-        assert not any(image.tobytes() in pool for image in rows.others)
+        assert len(set(rows.rows)) == len(set(rows.others)) == 200
+        assert ((rows.rows >= first_test) == (kind == "test")).all()
+        assert ((rows.others >= first_test) == (kind == "train")).all()
     assert len(real_rows(known.run, known.real, "train", 3000).others) == NUM_TEST  # no more of the other kind
 
 
@@ -128,5 +158,5 @@ def test_where_test_rows_are_mixed_in_held_out_rows_stand_for_them(known: Toy) -
     mixed = known.run._replace(config=known.run.config.model_copy(update={"data": DataConfig(test_rows="mixed")}))
     found = {kind: real_rows(mixed, known.real, kind, 100) for kind in ("test", "train")}
     assert [found[kind].label for kind in found] == ["held-out rows", "rows of the training splits"]
-    held_out = {image.tobytes() for image in known.real.x("evaluation")}
-    assert [all(image.tobytes() in held_out for image in found[kind].x) for kind in found] == [True, False]
+    held_out = known.real.splits.evaluation
+    assert [np.isin(found[kind].rows, held_out).mean() for kind in found] == [1, 0]
