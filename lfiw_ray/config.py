@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from lfiw_ray.config_evaluate import EvaluateConfig
 from lfiw_ray.config_generators import (
+    FAST_SAMPLING,
     DAGANConfig,
     ExternalConfig,
     FlowConfig,
@@ -75,7 +76,7 @@ class TrainConfig(Section):
     beta2: float = what(0.999, "decay of AdamW's second moment", ge=0, lt=1)
     clip_norm: float = what(1.0, "largest gradient norm; 0: no clipping", ge=0)
     patience_epochs: int = what(0, "stop after so many epochs without a better held-out loss; 0: never", ge=0)
-    bf16: bool = what(True, "bfloat16 autocast on a GPU")
+    bf16: bool = what(True, "bfloat16 autocast and channels-last convolutions on a GPU")
     num_workers: int = how(1, "Ray Train workers; 0 trains inside the calling process", ge=0)
     cpus_per_worker: float = how(1.0, "CPUs each worker reserves", gt=0)
     num_threads: int = how(1, "torch threads of each worker on CPU (another number may round differently)", ge=1)
@@ -104,6 +105,8 @@ class GenerateConfig(Section):
     num_samples: int = what(100_000, "samples in the pool", ge=1)
     rows_per_shard: int = what(16_384, f"samples a shard; a multiple of {WEIGHT_BLOCK:,}", ge=1)
     batch_size: int = what(1024, f"samples a forward pass; divides {NOISE_BLOCK:,}", ge=1)
+    bf16: bool = what(False, "bfloat16 autocast and channels-last convolutions; of models trained here, for GPUs")
+    compile: bool = what(False, "torch.compile the sampled network, at each actor's start; of models trained here")
     pool: PoolConfig = PoolConfig()
 
     @model_validator(mode="after")
@@ -226,6 +229,16 @@ class PipelineConfig(Section):
     sweep: SweepConfig = SweepConfig()
     studies: StudiesConfig = StudiesConfig()
     report: ReportConfig = ReportConfig()
+
+    @model_validator(mode="after")
+    def _samples_can_be_fast(self) -> "PipelineConfig":
+        model, fast = self.generator.model, ", ".join(FAST_SAMPLING)
+        for name in ("bf16", "compile"):
+            if getattr(self.generate, name) and model not in FAST_SAMPLING:
+                raise ValueError(
+                    f"generate.{name}: it applies to {fast}; {model} is sampled as it is, set generate.{name} to false"
+                )
+        return self
 
     @model_validator(mode="after")
     def _k_fits(self) -> "PipelineConfig":

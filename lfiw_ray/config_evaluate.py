@@ -1,8 +1,8 @@
 """Configuration of the evaluation."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from lfiw_ray.config_pool import PoolConfig
 from lfiw_ray.section import Section, how, what
@@ -59,6 +59,11 @@ class EvaluateConfig(Section):
     num_neighbours: int = what(5, "k of precision and recall", ge=1)
     num_kid_subsets: int = what(0, "random subsets of the KID that papers report, 100 of 1000 rows; 0: none", ge=0)
     kid_subset_size: int = what(1000, "rows of either set in such a subset", ge=2)
+    kid_rbf: Annotated[float, Field(gt=0)] | Literal["median"] | None = what(
+        None,
+        "width of a Gaussian kernel for a second KID, in units of the features, or `median`: the median distance of "
+        "two real rows; none: no second KID",
+    )
     infinity: bool = what(False, "also extrapolate FID and Inception Score to infinitely many rows; costly")
     whole_pool: bool = what(False, "also measure all samples of the pool as one set, raw and weighted")
 

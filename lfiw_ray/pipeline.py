@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from lfiw_ray.config import PipelineConfig
+from lfiw_ray.engine import beside
 from lfiw_ray.engine.code_length import measure_code_length
 from lfiw_ray.engine.diagnose import diagnose, form_of, kept_blocks
 from lfiw_ray.engine.evaluate import evaluate
@@ -61,8 +62,11 @@ def open_run(config: PipelineConfig) -> tuple[Run, Real]:
     run, real = prepare(config)
     folder = Folder(run.url)
     record = {"config": config.model_dump(), "versions": versions(), "git_commit": git_commit(), "seed": config.seed}
-    runs.open_run(folder, config.planned(), run.plans, record)
+    runs.open_run(folder, config.planned(), run.plans, record, free=beside.STAGES)
     folder.check_writable()
+    run = beside.place(run)
+    if run.places:
+        log.info("the run has another evaluation; this one lies in %s", run.folder("evaluation").url)
     return run, real
 
 

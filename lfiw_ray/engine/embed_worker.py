@@ -79,7 +79,10 @@ class EmbedWorker:
         if x.shape[1:] != self._image_shape:
             shapes = " and ".join(shape_text(shape) for shape in (x.shape[1:], self._image_shape))
             raise DataError(f"{unit.part} images are {shapes} in one run; generated and real ones must be alike")
-        found = extractor.extract(x)
+        try:
+            found = extractor.extract(x, sample_ids)
+        except NonFiniteError as err:
+            raise NonFiniteError(f"{table.path(unit.shard)}: {err}") from err
         _refuse_overflow(found.features, sample_ids, self._dtype, unit.extractor)
         data = to_parquet(features_table(sample_ids, found.features, found.probabilities, self._dtype))
         about = {"extractor": extractor.describe(), "table_rows": table.layout.num_rows}

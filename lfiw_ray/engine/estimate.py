@@ -5,21 +5,18 @@ configured threads; another kind of machine, or a busy one, takes another time.
 """
 
 import math
-import time
-from collections.abc import Callable
 
 import numpy as np
 import torch
 
 from lfiw_ray.config import TrainConfig
+from lfiw_ray.engine import beside, estimate_evaluation
 from lfiw_ray.engine.committee import parts_of
+from lfiw_ray.engine.estimate_extractors import CLASSES, at_hand, floats_of, rate_line, rows_per_s, seconds_of
 from lfiw_ray.engine.external import is_external
 from lfiw_ray.engine.run import Run
 from lfiw_ray.engine.score import score
-from lfiw_ray.models import domain, extractors, inception, random_features
 from lfiw_ray.models.classifier import Classifier
-from lfiw_ray.models.domain import DomainNet
-from lfiw_ray.models.extractors import Extractor
 from lfiw_ray.models.noise import BatchNoise
 from lfiw_ray.models.players import players_of
 from lfiw_ray.models.registry import build, generator_description, learns_labels
@@ -27,22 +24,20 @@ from lfiw_ray.store import runs, shards
 from lfiw_ray.store.folder import Folder
 
 _PARQUET_OVERHEAD = 1.02  # of images that cannot be compressed; real ones are smaller
-_MOMENT_S = 0.5
 _MOST_EXAMPLES = 1000  # rows that a generator may want to be made ready with
-_CLASSES = 10  # assumed of the data
 
 
 def describe(run: Run) -> list[str]:
     """Lines: plan per stage, shards to do, storage, time; StoreError when the folder is of another plan."""
     config = run.config
-    runs.open_run(Folder(run.url), config.planned(), run.plans, {}, dry=True)
+    runs.open_run(Folder(run.url), config.planned(), run.plans, {}, dry=True, free=beside.STAGES)
     lines = [f"run folder   {run.url}"]
     lines += [f"plan         {stage:20s} {plan}" for stage, plan in run.plans.items()]
     todo = {name: len(shards.pending(run.table(name))) for name in run.tables}
     for name, count in todo.items():
         layout = run.table(name).layout
         lines.append(f"would run    {name:20s} {count} of {layout.num_shards} shards, {layout.num_rows:,} rows in all")
-    return [*lines, _storage(run), *_times(run)]
+    return [*lines, _storage(run), *_times(run), *estimate_evaluation.lines(run)]
 
 
 def _storage(run: Run) -> str:
@@ -52,20 +47,14 @@ def _storage(run: Run) -> str:
     selected = len(config.resample.schemes) * config.resample.k + sum(one.k for one in config.resample.more)
     resampled = selected * (image_bytes + 24) * _PARQUET_OVERHEAD
     features = (
-        config.generate.num_samples * (8 + 4 * _floats_a_row(run)) * _PARQUET_OVERHEAD if run.reads_features else 0
+        config.generate.num_samples * (8 + 4 * sum(floats_of(config.classifier.extractor))) * _PARQUET_OVERHEAD
+        if run.reads_features
+        else 0
     )
     return (
         f"storage      at most {samples / 1e6:,.0f} MB samples, {weights / 1e6:,.0f} MB weights, "
         f"{resampled / 1e6:,.0f} MB resampled" + (f"; about {features / 1e6:,.0f} MB features" if features else "")
     )
-
-
-def _floats_a_row(run: Run) -> int:
-    """Numbers that the classifier's extractor keeps of a row: features, and probabilities where it knows classes."""
-    extractor = run.config.classifier.extractor
-    if extractor == "inception":
-        return inception.NUM_FEATURES + inception.NUM_CLASSES
-    return domain.NUM_FEATURES + _CLASSES if extractor == "domain" else random_features.NUM_FEATURES
 
 
 def _times(run: Run) -> list[str]:
@@ -74,33 +63,33 @@ def _times(run: Run) -> list[str]:
         return ["time         not estimated for GPUs; look at the rates in the log of the first minutes"]
     config = run.config
     lines = [] if is_external(config.generator) else _generator_times(run)
-    if run.reads_features and config.classifier.extractor == "inception":
-        return [*lines, "time         extracting by Inception, and a classifier of its features, are not estimated"]
+    if run.reads_features and at_hand(run, config.classifier.extractor) is None:
+        said = f"time         extracting by {config.classifier.extractor}, and a classifier of it, are not estimated"
+        return [*lines, said]
     return [*lines, *_classifier_times(run)]
 
 
 def _generator_times(run: Run) -> list[str]:
     """Estimates for training the generator and generating; none for one that was made elsewhere."""
     config = run.config
-    counts = [_MOST_EXAMPLES] * _CLASSES if learns_labels(config.generator) else None
+    counts = [_MOST_EXAMPLES] * CLASSES if learns_labels(config.generator) else None
     generator = build(generator_description(config.generator, run.image_shape, counts))
     lines = [_training("generator", generator, config.generator.train, run, _generator_rows(run))]
     torch.set_num_threads(config.generate.pool.num_threads)
     ids, size = np.arange(config.generate.batch_size, dtype=np.int64), config.generate.batch_size
-    rate = size / _seconds(lambda: generator.eval().sample(ids, 0, "estimate"))  # type: ignore[operator]
-    lines.append(_rate("generate", rate, config.generate.num_samples, config.generate.pool.max_actors))
+    rate = size / seconds_of(lambda: generator.eval().sample(ids, 0, "estimate"))  # type: ignore[operator]
+    lines.append(rate_line("generate", rate, config.generate.num_samples, config.generate.pool.max_actors))
     return lines
 
 
 def _classifier_times(run: Run) -> list[str]:
     """Estimates for extracting, for training every classifier, and for scoring."""
     config, lines = run.config, []
-    extractor = _untrained_extractor(run) if run.reads_features else None
+    extractor = at_hand(run, config.classifier.extractor) if run.reads_features else None
     torch.set_num_threads(config.score.pool.num_threads)
     if extractor is not None:
-        x = np.zeros((extractor.batch_size, *run.image_shape), np.uint8)
-        rate = len(x) / _seconds(lambda: extractor.extract(x))
-        lines.append(_rate("extract", rate, config.generate.num_samples, config.score.pool.max_actors))
+        rate = rows_per_s(extractor, run.image_shape)
+        lines.append(rate_line("extract", rate, config.generate.num_samples, config.score.pool.max_actors))
     classifier = Classifier(config.classifier, run.image_shape, extractor.num_features if extractor else None)
     count = len(parts_of(config.classifier))
     name = "classifier" if count == 1 else f"{count} classifiers"
@@ -108,15 +97,8 @@ def _classifier_times(run: Run) -> list[str]:
     torch.set_num_threads(config.score.pool.num_threads)
     inputs = tuple(a.numpy() for a in _empty_inputs(classifier, config.score.batch_size))
     ids = np.arange(len(inputs[0]), dtype=np.int64)
-    rate = len(ids) / _seconds(lambda: score(classifier.eval(), inputs, ids, 0, len(ids))) / config.classifier.members
-    return [*lines, _rate("score", rate, config.generate.num_samples, config.score.pool.max_actors)]
-
-
-def _untrained_extractor(run: Run) -> Extractor:
-    """One of the size of the classifier's."""
-    if run.config.classifier.extractor == "random":
-        return extractors.random(run.image_shape)
-    return extractors.domain(DomainNet(run.image_shape, num_classes=_CLASSES))
+    rate = len(ids) / seconds_of(lambda: score(classifier.eval(), inputs, ids, 0, len(ids))) / config.classifier.members
+    return [*lines, rate_line("score", rate, config.generate.num_samples, config.score.pool.max_actors)]
 
 
 def _empty_inputs(model: Classifier, num_rows: int) -> tuple[torch.Tensor, ...]:
@@ -138,7 +120,7 @@ def _prepared(model: torch.nn.Module, size: int, run: Run) -> tuple[torch.Tensor
     """A batch of a generator's training rows, for which it is made ready as the training does."""
     labelled, shape = learns_labels(run.config.generator), (max(size, _MOST_EXAMPLES), *run.image_shape)
     x = (np.arange(math.prod(shape)) % 251).astype(np.uint8).reshape(shape)
-    data = (x, np.arange(len(x)) % _CLASSES) if labelled else (x,)
+    data = (x, np.arange(len(x)) % CLASSES) if labelled else (x,)
     if hasattr(model, "prepare"):
         model.prepare(data, 0)  # type: ignore[operator]
     return tuple(torch.from_numpy(array[:size]) for array in data)
@@ -161,23 +143,7 @@ def _training(name: str, model: torch.nn.Module, config: TrainConfig, run: Run, 
                 player.loss(batch, noise)[0].backward()  # type: ignore[no-untyped-call]
 
     steps = count * config.epochs * (num_rows // (size * sum(player.steps for player in players)))
-    seconds = steps * _seconds(step) / max(config.num_workers, 1)
+    seconds = steps * seconds_of(step) / max(config.num_workers, 1)
     return (
         f"time         {name:12s} about {seconds:,.0f} s for at most {steps:,} steps on {config.num_workers} worker(s)"
     )
-
-
-def _rate(name: str, rows_per_s: float, num_rows: int, actors: int) -> str:
-    seconds = num_rows / rows_per_s / actors
-    return f"time         {name:12s} about {seconds:,.0f} s at {rows_per_s:,.0f} rows/s an actor, {actors} actor(s)"
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    """Seconds of one call, the least over a moment of calls after a first one."""
-    work()
-    least, began = math.inf, time.monotonic()
-    while time.monotonic() - began < _MOMENT_S:
-        start = time.monotonic()
-        work()
-        least = min(least, time.monotonic() - start)
-    return least

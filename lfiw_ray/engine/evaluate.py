@@ -49,14 +49,15 @@ def evaluate(run: Run, real: Real, form: Form) -> dict[str, Any]:
             for name in references
         }
         gain = weights_gain(run, real, form)
-        measured_whole = references if config.whole_pool else {}
-        whole = {name: measure_pool(run, form, name, found) for name, found in measured_whole.items()}
+        weights = {name: described["weights_sha256"] for name, described in about.items()}
+        whole = measure_pool(run, form, weights, references) if config.whole_pool else {}
         files = {reference.file_name(name): ray.get(reference.kept.remote(references[name])) for name in references}
     body = {
         "num_rows": run.evaluation_rows,
         "num_repeats": config.num_repeats,
         "num_reference_rows": run.num_evaluation_rows,
         "reference": config.reference,
+        "settings": config.planned(),
         "pool_rows": pool_rows(run),
         "arms": _about(arms_of(config.rivals), form.alpha),
         "extractors": spaces,
@@ -98,7 +99,8 @@ def options_of(run: Run, repeat: int) -> Options:
 @ray.remote
 def _floor(real: Reference) -> dict[str, Any]:
     """The figures of other real rows: what no arm is expected to beat."""
-    return {"num_rows": len(real.others.features), **measure(real, real.others, None)}
+    kernel = {} if real.rbf is None else {"kid_rbf_sigma": real.rbf[0].sigma}
+    return {"num_rows": len(real.others.features), **kernel, **measure(real, real.others, None)}
 
 
 def _space(about: dict[str, Any], floor: dict[str, Any], repeats: list[Any], run: Run) -> dict[str, Any]:

@@ -127,8 +127,9 @@ class ExtractWorker:
         refuse_other_weights(self._extractor, self._sha256)
         about = {"extractor": self._extractor.name, "weights_sha256": self._extractor.weights_sha256}
         table = from_parquet(self._samples.read(shard))
-        found = self._extractor.extract(images_of(table))
-        data = to_parquet(features_table(table.column("sample_id").to_numpy(), *found))
+        sample_ids = table.column("sample_id").to_numpy()
+        found = self._extractor.extract(images_of(table), sample_ids)
+        data = to_parquet(features_table(sample_ids, *found))
         shards.commit(self._features.folder, shard, self._features.plan, table.num_rows, data, about)
         return stop - start
 

@@ -24,6 +24,7 @@ from lfiw_ray.core import (
     two_sample,
 )
 from lfiw_ray.core.frechet import Target
+from lfiw_ray.core.kernels import Rbf, as_wide_as
 from lfiw_ray.core.kl_reduction import Histogram
 from lfiw_ray.core.moments import Moments
 from lfiw_ray.core.noise import generator
@@ -47,6 +48,7 @@ class Reference(NamedTuple):
     centres: np.ndarray  # of the codebook, fitted on the others
     bins: Histogram
     made_elsewhere: tuple[np.ndarray, np.ndarray] | None = None  # mean and covariance that others published
+    rbf: tuple[Rbf, float] | None = None  # a second kernel, and its mean over pairs of these rows
 
 
 class Options(NamedTuple):
@@ -87,6 +89,12 @@ def reference_of(description: dict[str, Any], rows: Extracted, others: Extracted
     )
 
 
+def with_rbf(real: Reference, width: float | str) -> Reference:
+    """The same with a Gaussian kernel of this width, in units of the features, or as wide as the rows are apart."""
+    kernel = as_wide_as(real.features) if isinstance(width, str) else Rbf(width)
+    return real._replace(rbf=(kernel, kernel_distance.within(real.features, kernel=kernel)))
+
+
 def measure(
     real: Reference,
     found: Extracted,
@@ -118,14 +126,24 @@ def measure(
         out["fid_npz"] = frechet.gaussian_distance(*real.made_elsewhere, *moments.finish(seen))
     if raw is not None:
         out["kl_reduction_bins_nats"] = kl_reduction.of_bins(real.bins, raw, bins_of(real, found, log_w))
+    out |= _asked_for(real, found, log_w, options)
+    if real.class_shares is not None and found.probabilities is not None:
+        out |= _of_classes(real.class_shares, found.probabilities, log_w, options)
+    return out
+
+
+def _asked_for(real: Reference, found: Extracted, log_w: np.ndarray | None, options: Options) -> dict[str, float]:
+    """The costly ones."""
+    out = {}
+    if real.rbf is not None:
+        kernel, own = real.rbf
+        out["kid_rbf"] = kernel_distance.distance(real.features, found.features, log_w, own, kernel)
     if options.num_kid_subsets:
         drawn = options.rng("kid subsets"), options.num_kid_subsets, options.kid_subset_size
         out["kid_subsets"] = kernel_distance.subsets(real.features, found.features, log_w, *drawn).mean
     if options.infinity:
         line = infinity.fid(real.moments, found.features, log_w, options.rng("fid infinity"))
         out["fid_infinity"] = line.intercept
-    if real.class_shares is not None and found.probabilities is not None:
-        out |= _of_classes(real.class_shares, found.probabilities, log_w, options)
     return out
 
 

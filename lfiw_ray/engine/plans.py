@@ -25,7 +25,7 @@ def stage_plans(config: PipelineConfig, fingerprint: str, identity: str | None =
     """
     fields = config.planned()
     common = {"format": FORMAT, "seed": config.seed, "data": fields["data"], "fingerprint": fingerprint}
-    cut = {name: fields["generate"][name] for name in ("rows_per_shard", "batch_size")}
+    cut = {name: fields["generate"][name] for name in ("rows_per_shard", "batch_size", "bf16", "compile")}
     plans: dict[str, str] = {}
 
     def plan(stage: str, *before: str, **own: Any) -> None:
@@ -99,6 +99,9 @@ def _embedded(config: PipelineConfig, common: dict[str, Any], plan: Callable[...
         plan(f"embedded/{name}/real", *before, common=common, **space, **compared)
         plan(f"embedded/{name}/pool", "evaluation_rows", *before, **space)
         tables += [f"embedded/{name}/{part}" for part in ("real", "pool")]
+        if config.evaluate.whole_pool:
+            plan(f"whole_pool/{name}", "diagnostics", *before, extractor=name)
+            tables.append(f"whole_pool/{name}")
     return tables
 
 

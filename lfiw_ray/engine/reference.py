@@ -6,7 +6,7 @@ import ray
 
 from lfiw_ray.core import moments
 from lfiw_ray.engine.embed import real_features
-from lfiw_ray.engine.measure import Reference, reference_of
+from lfiw_ray.engine.measure import Reference, reference_of, with_rbf
 from lfiw_ray.engine.run import Run
 from lfiw_ray.store.moments_file import KeptMoments, read_npz, to_npz
 
@@ -34,7 +34,8 @@ def read(run: Run, extractor: str, about: dict[str, Any], num_rows: int) -> Refe
     url = config.reference_npz.get(extractor)
     made_elsewhere = None if url is None else read_npz(url, about["num_features"])
     rows, others = real_features(run, extractor, num_rows)
-    return reference_of(about, rows, others, config.num_neighbours)._replace(made_elsewhere=made_elsewhere)
+    found = reference_of(about, rows, others, config.num_neighbours)._replace(made_elsewhere=made_elsewhere)
+    return found if config.kid_rbf is None else with_rbf(found, config.kid_rbf)
 
 
 @ray.remote

@@ -8,8 +8,10 @@ from lfiw_ray.engine.evaluation_rows import STAGE as EVALUATION_ROWS
 from lfiw_ray.engine.evaluation_rows import rows_table
 from lfiw_ray.engine.gather import resampled_table
 from lfiw_ray.engine.run import Run
+from lfiw_ray.engine.whole_set import table_of
 from lfiw_ray.store import shards, stages
 from lfiw_ray.store.folder import Folder
+from lfiw_ray.store.mend import discard_damaged
 from lfiw_ray.store.shards import Table
 
 STAGES = (
@@ -26,6 +28,7 @@ STAGES = (
     "downstream",
     "sweep",
 )
+STUDIES = ("inputs", "table1", "evaluations")  # whose stages have plans of their own
 
 
 def repair(run: Run) -> list[str]:
@@ -42,7 +45,7 @@ def repair(run: Run) -> list[str]:
             stages.discard(run.folder("resampled"))
         lines += found
     lines += _discarded(EVALUATION_ROWS, rows_table(run))
-    for name, table in embed.kept_tables(run):
+    for name, table in (*embed.kept_tables(run), *_summed(run)):
         lines += _discarded(name, table)
     for name in (*STAGES, *(f"studies/{study}" for study in run.config.studies.names)):
         lines += _unfinished(run.folder(name), name)
@@ -53,6 +56,8 @@ def repair(run: Run) -> list[str]:
             if found:
                 stages.discard(run.folder(stage))
             lines += found
+    for name in STUDIES:
+        lines += discard_damaged(run.folder(name), name)
     return lines
 
 
@@ -70,6 +75,12 @@ def _discarded(name: str, table: Table) -> list[str]:
     for shard in found:
         shards.discard(table.folder, shard)
     return [f"{name}/{shard:05d}: {reason}" for shard, reason in found.items()]
+
+
+def _summed(run: Run) -> Iterator[tuple[str, Table]]:
+    """The tables of sums over the whole pool."""
+    names = run.config.evaluate.extractors if run.config.evaluate.whole_pool else []
+    return ((f"whole_pool/{name}", table_of(run, name)) for name in names)
 
 
 def _gathered(run: Run) -> Iterator[tuple[str, Table]]:

@@ -36,7 +36,8 @@ class FitRows(NamedTuple):
 class Run(NamedTuple):
     """Everything a stage needs to know; small, and travels to workers without the data.
 
-    `places` holds the folders of stages that do not lie under their own name: those of a run's further classifiers.
+    `places` holds the folders of stages that do not lie under their own name: those of a run's further classifiers,
+    and of further evaluations (`engine.beside`).
     """
 
     config: PipelineConfig

@@ -21,6 +21,7 @@ from lfiw_ray.models import fidelity_extractors, random_features
 from lfiw_ray.models import inception as inception_net
 from lfiw_ray.models.domain import DomainNet
 from lfiw_ray.models.random_features import RandomFeatures
+from lfiw_ray.models.transfer import to_device, to_host
 
 _SMALL_BATCH = 256
 _DEEP_BATCH, _DEEP_BATCH_ON_GPU = 8, 64  # of networks of hundreds of layers
@@ -69,15 +70,15 @@ class Extractor:
         names = ("name", "num_features", "num_classes", "no_probabilities", "weights_sha256", "batch_size")
         return {name: getattr(self, name) for name in names}
 
-    def extract(self, x: np.ndarray) -> Extracted:
-        """Features and probabilities of images (N, H, W, C) uint8, N >= 0.
+    def extract(self, x: np.ndarray, sample_ids: np.ndarray | None = None) -> Extracted:
+        """Features and probabilities of images (N, H, W, C) uint8, N >= 0; errors name `sample_ids` (N,), if given.
 
         Raises
         ------
         ValueError
             Not images at rest.
         NonFiniteError
-            The network gave NaN or infinity; names the row.
+            The network gave NaN or infinity; names the row, or its sample id.
         """
         if x.dtype != np.uint8 or x.ndim != 4 or x.shape[3] not in (1, 3):
             raise ValueError(f"images at rest are (N, H, W, 1 or 3) uint8, got {x.shape} {x.dtype}")
@@ -87,7 +88,7 @@ class Extractor:
             features[rows] = batch_features
             if probabilities is not None and batch_probabilities is not None:
                 probabilities[rows] = batch_probabilities
-        require_finite(features, f"features of the extractor {self.name}")
+        require_finite(features, f"features of the extractor {self.name}", sample_ids)
         return Extracted(features, probabilities)
 
     def _batches(self, x: np.ndarray) -> Iterator[tuple[slice, np.ndarray, np.ndarray | None]]:
@@ -96,8 +97,8 @@ class Extractor:
             batch = np.zeros((self.batch_size, *x.shape[1:]), np.uint8)
             batch[: len(rows)] = rows
             with torch.inference_mode():
-                found = self.net.outputs(torch.from_numpy(batch).to(self.device))
-            features, probabilities = (None if t is None else t[: len(rows)].float().cpu().numpy() for t in found)
+                found = self.net.outputs(to_device(batch, self.device))
+            features, probabilities = (None if t is None else to_host(t[: len(rows)].float()) for t in found)
             assert features is not None
             yield slice(start, start + len(rows)), features, probabilities
 

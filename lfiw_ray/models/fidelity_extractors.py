@@ -38,7 +38,7 @@ class ClipSize(NamedTuple):
     patch: int | None
 
 
-VGG = "vgg16"
+VGG, VGG_FEATURES = "vgg16", 4096
 CLIP = {
     "clip-rn50": ClipSize(1024, 224, None),
     "clip-rn101": ClipSize(512, 224, None),
@@ -83,6 +83,13 @@ class Loaded(NamedTuple):
     net: FidelityNet
     num_features: int
     weights_sha256: str
+
+
+def num_features(name: str) -> int:
+    """Features D of the published weights of one of `NAMES`; KeyError for another name."""
+    if name == VGG:
+        return VGG_FEATURES
+    return CLIP[name].num_features if name in CLIP else DINOV2[name].num_features
 
 
 def load(name: str, weights_path: str | Path | None = None) -> Loaded:

@@ -10,7 +10,18 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lfiw_ray.core.bootstrap import LEVEL, NUM_RESAMPLES
-from lfiw_ray.report import cells, downstream, evaluation_figures, figures, images, studies, sweep, tables
+from lfiw_ray.report import (
+    cells,
+    downstream,
+    evaluation_figures,
+    figures,
+    images,
+    metric_tables,
+    studies,
+    sweep,
+    tables,
+    whole_run,
+)
 from lfiw_ray.report.inputs import ReportInputs
 from lfiw_ray.report.keyfigures import key_figures
 from lfiw_ray.report.verdict import verdict
@@ -52,6 +63,10 @@ def _views(inputs: ReportInputs) -> dict[str, Any]:
         "heaviest": _weighted_images(inputs.top_weight_x, inputs.top_log_w),
         "lightest": _weighted_images(inputs.low_weight_x, inputs.low_log_w),
         "spaces": [_space(inputs, name, f"fid-{i}") for i, name in enumerate(inputs.evaluation["extractors"])],
+        "compared_with": whole_run.compared_with(inputs.evaluation),
+        "gain": whole_run.gain(inputs.evaluation),
+        "whole_sets": whole_run.whole_sets(inputs.evaluation),
+        "whole_columns": whole_run.COLUMNS,
         "weight_rows": tables.weight_table(inputs.diagnostics),
         "calibration_rows": tables.calibration_table(inputs.calibration),
         "candidates": _candidates(inputs.calibration),
@@ -118,7 +133,7 @@ def _space(inputs: ReportInputs, name: str, plot_id: str) -> dict[str, Any]:
         heading = "Rivals" if about["rival"] and not any(row.heading for row in rows) else ""
         rows.append(figures.Dot(labels[arm], fid["mean"], fid["se"], fid["values"], colour, about["biased"], heading))
     plot = figures.dots(rows, plot_id, f"FID in “{name}”", space["real"].get("fid"), "real against real")
-    return {"name": name, "about": space, "table": tables.metric_table(inputs.evaluation, name), "plot": plot}
+    return {"name": name, "about": space, "tables": metric_tables.metric_tables(inputs.evaluation, name), "plot": plot}
 
 
 def _candidates(calibration: dict[str, Any]) -> list[tuple[str, str, bool]]:

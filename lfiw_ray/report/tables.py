@@ -1,106 +1,10 @@
-"""The tables of the page as rows of cells: which arms stand together, which is best, what is missing and why."""
+"""The other tables of the page as rows of cells: classes, weights, calibration; and what arms are called."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
-from lfiw_ray.report.cells import Cell, Number, banded, cell, decimals_for, exact, is_number, short
+from lfiw_ray.report.cells import Cell, banded, cell, exact, is_number, short
 
-
-class Column(NamedTuple):
-    """A metric: `direction` is +1 when higher is better, -1 when lower is, 0 when neither."""
-
-    key: str
-    label: str
-    direction: int
-
-    @property
-    def hint(self) -> str:
-        """The direction in words."""
-        return {1: "higher is better", -1: "lower is better", 0: ""}[self.direction]
-
-    @property
-    def arrow(self) -> str:
-        """The direction as a sign."""
-        return {1: "↑", -1: "↓", 0: ""}[self.direction]
-
-
-METRICS = (
-    Column("fid", "FID", -1),
-    Column("kid", "KID", -1),
-    Column("inception_score", "Inception Score", 1),
-    Column("precision", "precision", 1),
-    Column("recall", "recall", 1),
-    Column("density", "density", 1),
-    Column("coverage", "coverage", 1),
-    Column("class_tv", "class distance", -1),
-    Column("ess", "ESS", 0),
-    Column("distinct", "distinct rows", 0),
-)
-_NEED_PROBABILITIES = ("inception_score", "class_tv")
-BEST, BEST_UNBIASED = "★", "☆"
 RIVALS = "Rivals: other ways to choose rows of the same pool by the same weights"
-
-
-class Row(NamedTuple):
-    """One arm of a metric table."""
-
-    label: str
-    estimates: str
-    biased: bool
-    cells: list[Cell]
-
-
-class MetricTable(NamedTuple):
-    """All arms in one feature space; `groups` is [(title, rows)], `notes` says why a cell is n/a."""
-
-    columns: tuple[Column, ...]
-    real: list[Cell]
-    groups: list[tuple[str, list[Row]]]
-    notes: list[tuple[str, str]]
-
-
-class _Notes:
-    """Reasons under a table, each with a letter."""
-
-    def __init__(self) -> None:
-        self.letters: dict[str, str] = {}
-
-    def mark(self, shown: Cell) -> Cell:
-        """The cell with its reason replaced by the reason's letter."""
-        if not shown.note:
-            return shown
-        letter = self.letters.setdefault(shown.note, chr(ord("a") + len(self.letters)))
-        return shown._replace(note=letter)
-
-    def listed(self) -> list[tuple[str, str]]:
-        return [(letter, reason) for reason, letter in self.letters.items()]
-
-
-def metric_table(evaluation: dict[str, Any], extractor: str) -> MetricTable:
-    """The table of one feature space, arms grouped by their weights in the order of their first appearance."""
-    space, about = evaluation["extractors"][extractor], evaluation["arms"]
-    notes, groups = _Notes(), dict[str, list[Row]]()
-    score_note = space["inception_score_note"]
-    best = {column.key: _best(space, about, column) for column in METRICS if column.direction}
-    decimals = {
-        column.key: decimals_for((arm.get(column.key) or {"se": None})["se"] for arm in space["arms"].values())
-        for column in METRICS
-        if column.direction  # counts differ by orders of magnitude between arms
-    }
-    for arm in space["arm_order"]:
-        cells = []
-        for column in METRICS:
-            number, places = space["arms"][arm].get(column.key), decimals.get(column.key)
-            shown = notes.mark(cell(*_mean_and_se(number), _why_none(column.key, about[arm], score_note), places))
-            cells.append(shown._replace(mark=best.get(column.key, {}).get(arm, "")))
-        row = Row(about[arm]["label"], about[arm]["estimates"], about[arm]["biased"], cells)
-        groups.setdefault(group_title(about[arm]), []).append(row)
-    real = [
-        notes.mark(
-            exact(space["real"].get(column.key), _why_none(column.key, {}, score_note), decimals.get(column.key))
-        )
-        for column in METRICS
-    ]
-    return MetricTable(METRICS, real, list(groups.items()), notes.listed())
 
 
 def group_title(arm: dict[str, Any]) -> str:
@@ -121,31 +25,6 @@ def colour_of(arm: dict[str, Any]) -> str:
     if arm["alpha"] is None:
         return "raw"
     return "naive" if arm["naive"] else "chosen"
-
-
-def _mean_and_se(number: dict[str, Any] | None) -> tuple[Number, Number]:
-    return (number["mean"], number["se"]) if number else (None, None)
-
-
-def _why_none(key: str, arm: dict[str, Any], score_note: str | None) -> str:
-    """What a missing metric means; `arm` is empty for the real rows."""
-    if key in _NEED_PROBABILITIES and score_note:
-        return score_note
-    if not arm:
-        return "not computed for the real rows"
-    return "not computed for a weighted set" if arm["weighted"] else "not computed for this arm"
-
-
-def _best(space: dict[str, Any], about: dict[str, Any], column: Column) -> dict[str, str]:
-    """Marks of one column: the best arm, and the best that is not biased when the best is."""
-    means = {arm: (space["arms"][arm].get(column.key) or {"mean": None})["mean"] for arm in space["arm_order"]}
-    known = {arm: mean for arm, mean in means.items() if is_number(mean)}
-    ranked = sorted(known, key=lambda arm: -column.direction * known[arm])
-    marks = {ranked[0]: BEST} if ranked else {}
-    unbiased = [arm for arm in ranked if not about[arm]["biased"]]
-    if unbiased and unbiased[0] not in marks:
-        marks[unbiased[0]] = BEST_UNBIASED
-    return marks
 
 
 def arm_labels(about: dict[str, Any]) -> dict[str, str]:

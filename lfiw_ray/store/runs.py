@@ -1,6 +1,7 @@
 """`run.json`: the resolved configuration, plans, versions, git commit and seed of a run; written first."""
 
 import json
+from collections.abc import Collection
 from typing import Any
 
 from lfiw_ray.errors import StoreError
@@ -23,7 +24,12 @@ def differing_fields(old: dict[str, Any], new: dict[str, Any], prefix: str = "")
 
 
 def open_run(
-    folder: Folder, planned: dict[str, Any], plans: dict[str, str], record: dict[str, Any], dry: bool = False
+    folder: Folder,
+    planned: dict[str, Any],
+    plans: dict[str, str],
+    record: dict[str, Any],
+    dry: bool = False,
+    free: Collection[str] = (),
 ) -> None:
     """Write `run.json`, or check that the folder's is of the same plan.
 
@@ -33,6 +39,7 @@ def open_run(
     plans : plan per stage.
     record : what else is kept: full configuration, versions, git commit.
     dry : only check.
+    free : stages, with those below them, that may be of another plan than the folder's.
 
     Raises
     ------
@@ -41,7 +48,7 @@ def open_run(
     """
     if folder.exists(NAME):
         old = read_run(folder)
-        if old["plans"] != plans:
+        if _bound(old["plans"], free) != _bound(plans, free):
             fields = differing_fields(old["planned"], planned) or [_SAME_FIELDS]
             raise StoreError(
                 f"run folder {folder.url} belongs to another plan; choose another one (--run), "
@@ -51,6 +58,10 @@ def open_run(
     if not dry:
         body = {"planned": planned, "plans": plans, **record}
         folder.write(NAME, json.dumps(body, indent=1, sort_keys=True, allow_nan=False).encode())
+
+
+def _bound(plans: dict[str, str], free: Collection[str]) -> dict[str, str]:
+    return {stage: plan for stage, plan in plans.items() if stage.split("/")[0] not in free}
 
 
 def read_run(folder: Folder) -> dict[str, Any]:

@@ -8,9 +8,10 @@ import pytest
 
 from lfiw_ray.core import frechet, kernel_distance, manifold, moments
 from lfiw_ray.core.forms import Form
+from lfiw_ray.core.kernels import Rbf, as_wide_as
 from lfiw_ray.core.rivals import RIVALS
 from lfiw_ray.engine.arms import ARMS, arms_of, choose_rows
-from lfiw_ray.engine.measure import Options, improvement, measure, over_repeats, reference_of
+from lfiw_ray.engine.measure import Options, improvement, measure, over_repeats, reference_of, with_rbf
 from lfiw_ray.errors import NonFiniteError
 from lfiw_ray.models.extractors import Extracted
 
@@ -154,6 +155,19 @@ def test_moments_that_others_published() -> None:
     other = real._replace(made_elsewhere=(np.full(4, 9.0), np.eye(4)))
     assert measure(other, features(300, 2), None)["fid_npz"] > 300
     assert "fid_npz" not in measure(real, features(300, 2), None)
+
+
+def test_a_second_kid_with_a_gaussian_kernel() -> None:
+    """Of the width that is given, or of the median distance of real rows; the others' numbers stay."""
+    real, found = reference_of({}, features(400, 0), features(400, 1), 5), features(300, 2)
+    log_w = np.random.default_rng(0).normal(size=300)
+    plain = measure(real, found, log_w)
+    assert "kid_rbf" not in plain
+    for width, sigma in ((3.0, 3.0), ("median", as_wide_as(real.features).sigma)):
+        with_it = with_rbf(real, width)
+        direct = kernel_distance.distance(real.features, found.features, log_w, kernel=Rbf(sigma))
+        assert measure(with_it, found, log_w) == {**plain, "kid_rbf": pytest.approx(direct, rel=1e-9)}
+        assert direct != pytest.approx(plain["kid"], rel=1e-3)
 
 
 def test_costly_metrics_are_asked_for_and_draw_by_seed_and_repeat() -> None:

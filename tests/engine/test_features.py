@@ -16,7 +16,7 @@ from lfiw_ray.engine.embed import reads_classifiers_table
 from lfiw_ray.engine.features import ExtractWorker, build_extractor, gather_features, pool_has
 from lfiw_ray.engine.plans import stage_plans
 from lfiw_ray.engine.run import FitRows, Run
-from lfiw_ray.errors import ConfigError, ShardError
+from lfiw_ray.errors import ConfigError, NonFiniteError, ShardError
 from lfiw_ray.models import extractors
 from lfiw_ray.models.domain import DomainNet
 from lfiw_ray.models.extractors import FIDELITY_NAMES, Extractor
@@ -81,6 +81,17 @@ def test_a_committed_shard_is_left_alone(features: Table) -> None:
     nothing = Table("/nowhere", features.plan, features.layout)
     assert ExtractWorker(domain_extractor, "ab", nothing, features).run_shard(1) == ROWS - 8192
     assert [path.stat().st_mtime_ns for path in files] == before
+
+
+def test_a_feature_that_is_no_number_names_its_sample(tmp_path: Path) -> None:
+    samples, features = write_samples(tmp_path, X, 8192), write_table(tmp_path, "features", ROWS, 8192)
+    broken = domain_extractor()
+    assert isinstance(broken.net, DomainNet)
+    torch.nn.init.constant_(broken.net.embed.bias, float("nan"))
+    worker = ExtractWorker(lambda: broken, broken.weights_sha256, samples, features)
+    with pytest.raises(NonFiniteError, match=r"extractor domain: NaN or infinity in sample id 8192 and 807 more"):
+        worker.run_shard(1)
+    assert not Path(features.url).exists()
 
 
 def test_features_of_other_weights_do_not_mix(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ so the true weights are 0.5 / 0.8 and 0.5 / 0.2.
 """
 
 import math
+import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -201,6 +202,28 @@ def test_the_whole_pool_is_one_set(known: Known) -> None:
     with np.load(Path(known.run.url, "evaluation", "reference-random.npz"), allow_pickle=False) as kept:
         assert np.allclose(kept["mu"], real.mean(axis=0, dtype=np.float64))
         assert np.allclose(kept["sigma"], np.cov(real.astype(np.float64), rowvar=False))
+
+
+def test_what_is_damaged_in_an_evaluation_is_made_again(known: Known, tmp_path: Path) -> None:
+    """The same bytes, of the reference's moments, the features, the rows of the arms and the sums of the pool."""
+    evaluate(known.run, known.real, Form())
+    folder = tmp_path / "run"
+    shutil.copytree(known.run.url, folder)
+    run, whole = known.run._replace(url=str(folder)), contents(known)
+    damaged = {
+        "evaluation": "evaluation/reference-random.npz",
+        "embedded/random/real/00000": "embedded/random/real/00000.parquet",
+        "embedded/random/pool/00001": "embedded/random/pool/00001.parquet",
+        "evaluation_rows/00002": "evaluation_rows/00002.parquet",
+        "whole_pool/random/00000": "whole_pool/random/00000.parquet",
+    }
+    for path in damaged.values():
+        flip_bit(folder / path, 2000)
+    assert {line.split(":")[0] for line in repair(run)} == set(damaged)
+    found = evaluate(run, known.real, Form())
+    assert found == evaluate(known.run, known.real, Form())
+    for path in (*damaged.values(), "evaluation/results.json"):
+        assert (folder / path).read_bytes() == whole[path], path
 
 
 def test_the_heaviest_and_the_lightest_rows(known: Known) -> None:

@@ -1,43 +1,145 @@
-"""Sums over parts of a set are those of the whole, however it is cut."""
+"""The whole pool as one set: a kill changes no bit, and what is kept is not mixed with other weights or damaged."""
 
-from functools import reduce
+import os
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from engine_toys import SHAPE, flip_bit, images
 
-from lfiw_ray.core import frechet, inception_score, moments
-from lfiw_ray.engine.measure import reference_of
-from lfiw_ray.engine.whole_set import finish, merge, of_shard
+from lfiw_ray.config import PipelineConfig
+from lfiw_ray.core import frechet, moments, set_sums
+from lfiw_ray.core.digest import digest
+from lfiw_ray.core.forms import Form
+from lfiw_ray.engine import whole_set
+from lfiw_ray.engine.measure import Reference, reference_of
+from lfiw_ray.engine.plans import stage_plans
+from lfiw_ray.engine.repair import repair
+from lfiw_ray.engine.run import FitRows, Run
+from lfiw_ray.engine.whole_set import SumWorker, finish, of_table, table_of
+from lfiw_ray.errors import ConfigError, NonFiniteError, ShardError
+from lfiw_ray.models import extractors
 from lfiw_ray.models.extractors import Extracted
+from lfiw_ray.store import shards
+from lfiw_ray.store.tables import samples_table, to_parquet, weights_parquet
 
-RNG = np.random.default_rng(0)
-ROWS, LOG_W = 2_000, RNG.normal(0, 1, 2_000) + 300.0
-FOUND = Extracted(RNG.normal(5, 1, (ROWS, 8)).astype(np.float32), RNG.dirichlet(np.ones(4), ROWS).astype(np.float32))
-REAL = Extracted(RNG.normal(4, 1.5, (500, 8)).astype(np.float32), None)
-
-
-@pytest.mark.parametrize("cuts", [[], [1, 2, 1999], [700, 1400], list(range(100, 2000, 100))])
-def test_any_cut_gives_the_direct_computation(cuts: list[int]) -> None:
-    rows = np.split(np.arange(ROWS), cuts)
-    parts = [of_shard(Extracted(FOUND.features[r], FOUND.probabilities[r]), LOG_W[r]) for r in rows]
-    for both in (reduce(merge, parts), reduce(merge, reversed(parts))):
-        for sums, log_w in ((both.raw, None), (both.weighted, LOG_W)):
-            found = finish(reference_of({}, REAL, REAL, 3), sums)
-            direct = frechet.distance(moments.of(REAL.features), moments.of(FOUND.features, log_w))
-            score = inception_score.finish(inception_score.of(FOUND.probabilities, log_w))
-            assert found["fid"] == pytest.approx(direct, rel=1e-10)
-            assert found["inception_score"] == pytest.approx(score, rel=1e-12)
-            assert found["num_rows"] == ROWS
-            w = np.ones(ROWS) if log_w is None else np.exp(log_w - log_w.max())
-            assert found["ess"] == pytest.approx(w.sum() ** 2 / (w**2).sum())
+ROWS = 3 * 8192 - 5000
+X, LOG_W = images(ROWS, seed=4), np.random.default_rng(1).normal(300, 1, ROWS).astype(np.float32)
+SPACE = extractors.random(SHAPE)
+SHA256 = SPACE.weights_sha256
+FORM = Form(0.5)
 
 
-def test_the_weights_count() -> None:
-    both = of_shard(FOUND, np.where(FOUND.features[:, 0] < 5, 2.0, 0.0))
-    real = reference_of({}, REAL, REAL, 3)
-    assert finish(real, both.weighted)["fid"] < finish(real, both.raw)["fid"]
+@pytest.fixture(scope="module")
+def real() -> Reference:
+    found = SPACE.extract(images(300, seed=5))
+    return reference_of(SPACE.describe(), found, found, 3)
 
 
-def test_without_classes_there_is_no_score() -> None:
-    both = of_shard(Extracted(FOUND.features, None), LOG_W)
-    assert "inception_score" not in finish(reference_of({}, REAL, REAL, 3), merge(both, both).raw)
+def run_of(folder: Path) -> Run:
+    """A run with a scored pool of three shards."""
+    config = PipelineConfig.model_validate(
+        {
+            "run": str(folder),
+            "generate": {"num_samples": ROWS, "rows_per_shard": 8192},
+            "resample": {"k": 10},
+            "evaluate": {"extractors": ["random"], "naive": False, "whole_pool": True},
+        }
+    )
+    run = Run(config, str(folder), stage_plans(config, digest("x")), SHAPE, FitRows(1, 1, 1), 1, 40)
+    for shard in range(3):
+        ids = np.arange(*run.table("samples").layout.bounds(shard))
+        data = {"samples": to_parquet(samples_table(ids, X[ids]))}
+        data["weights"] = weights_parquet(ids, LOG_W[ids], LOG_W[ids])
+        for name, body in data.items():
+            shards.commit(run.folder(name), shard, run.plans[name], len(ids), body)
+    return run
+
+
+def add_up(run: Run, *groups: int) -> None:
+    worker = SumWorker(run, FORM, [("random", group) for group in groups], {"random": SHA256})
+    for index in range(len(groups)):
+        worker.run_shard(index)
+
+
+def test_groups_are_the_whole_whatever_was_killed(tmp_path: Path, real: Reference) -> None:
+    run, cut = run_of(tmp_path / "whole"), run_of(tmp_path / "cut")
+    add_up(run, 0, 1, 2)
+    add_up(cut, 2)
+    with pytest.raises(ShardError, match=r"whole_pool/random/00000\.json is not committed"):
+        of_table(table_of(cut, "random"), SHA256, real)
+    first = table_of(cut, "random").path(2)
+    before = os.stat(first).st_mtime_ns
+    assert shards.pending(table_of(cut, "random")) == [0, 1]
+    add_up(cut, 2, 1, 0)
+    assert os.stat(first).st_mtime_ns == before
+    found = of_table(table_of(run, "random"), SHA256, real)
+    assert of_table(table_of(cut, "random"), SHA256, real) == found
+    features = SPACE.extract(X).features
+    for name, log_w in (("raw", None), ("weighted", FORM.apply(LOG_W))):
+        direct = frechet.distance(real.moments, moments.of(features, log_w))
+        assert found[name]["fid"] == pytest.approx(direct, rel=1e-9)
+        assert found[name]["num_rows"] == ROWS
+        w = np.ones(ROWS) if log_w is None else np.exp(log_w - log_w.max())
+        assert found[name]["ess"] == pytest.approx(w.sum() ** 2 / (w**2).sum())
+    assert found["raw"]["fid"] != pytest.approx(found["weighted"]["fid"], rel=1e-6)
+
+
+def test_many_shards_share_a_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, real: Reference) -> None:
+    run, coarse = run_of(tmp_path / "a"), run_of(tmp_path / "b")
+    add_up(run, 0, 1, 2)
+    found = of_table(table_of(run, "random"), SHA256, real)
+    monkeypatch.setattr(whole_set, "MAX_GROUPS", 2)
+    assert table_of(coarse, "random").layout.num_shards == 2
+    add_up(coarse, 1, 0)
+    other = of_table(table_of(coarse, "random"), SHA256, real)
+    assert other["weighted"]["num_rows"] == ROWS
+    assert other["weighted"]["fid"] == pytest.approx(found["weighted"]["fid"], rel=1e-9)
+
+
+def test_groups_of_other_weights_are_refused(tmp_path: Path, real: Reference) -> None:
+    run = run_of(tmp_path)
+    with pytest.raises(ConfigError, match=r"the run's features were made with abababababab"):
+        SumWorker(run, FORM, [("random", 0)], {"random": "ab" * 32}).run_shard(0)
+    add_up(run, 0, 1, 2)
+    with pytest.raises(ConfigError, match=rf"00000\.parquet is of weights of SHA-256 {SHA256[:12]}.*of abababababab"):
+        of_table(table_of(run, "random"), "ab" * 32, real)
+
+
+def test_a_damaged_group_is_named_and_repaired(tmp_path: Path, real: Reference) -> None:
+    run = run_of(tmp_path)
+    add_up(run, 0, 1, 2)
+    assert repair(run) == []
+    flip_bit(Path(table_of(run, "random").path(1)), 3000)
+    with pytest.raises(ShardError, match=r"whole_pool/random/00001\.parquet"):
+        of_table(table_of(run, "random"), SHA256, real)
+    assert [line.split(":")[0] for line in repair(run)] == ["whole_pool/random/00001"]
+    assert shards.pending(table_of(run, "random")) == [1]
+
+
+def test_a_feature_that_is_no_number_names_its_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> extractors.Extractor:
+        class Net:
+            def outputs(self, x):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+                found, _ = SPACE.net.outputs(x)
+                found[4] = float("nan")
+                return found, None
+
+        return replace(SPACE, net=Net())
+
+    monkeypatch.setattr(whole_set, "build_extractor", broken)
+    with pytest.raises(NonFiniteError, match=r"extractor random: NaN or infinity in sample id 8196 and"):
+        add_up(run_of(tmp_path), 1)
+
+
+def test_a_space_with_classes_has_a_score(real: Reference) -> None:
+    p = np.random.default_rng(0).dirichlet(np.ones(4), 300)
+    found = Extracted(real.features, p.astype(np.float32))
+    assert finish(real, set_sums.of(*found, None))["inception_score"] == pytest.approx(np.exp(entropy_gap(p)), rel=1e-5)
+    assert "inception_score" not in finish(real, set_sums.of(real.features, None, None))
+
+
+def entropy_gap(p: np.ndarray) -> float:
+    mean = p.mean(axis=0)
+    return float((p * np.log(p / mean)).sum(axis=1).mean())

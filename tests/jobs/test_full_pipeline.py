@@ -67,6 +67,32 @@ def test_a_second_call_does_nothing_again(start: Callable[..., Driver], undistur
     assert mtimes(undisturbed.run) == before
 
 
+def test_another_evaluation_of_a_finished_run_lies_beside_the_first(
+    start: Callable[..., Driver], tmp_path: Path, undisturbed: Undisturbed
+) -> None:
+    """In half precision, with all that is computed on demand, and against the statistics that the first left."""
+    run = tmp_path / "run"
+    shutil.copytree(undisturbed.run, run)
+    before = mtimes(run)
+    asked = ("whole_pool=true", "infinity=true", "kid_rbf=median", "feature_dtype=float16", "rivals=false")
+    flags = [f"--evaluate.{flag}" for flag in asked]
+    flags.append(f"--evaluate.reference_npz={{random: {run}/evaluation/reference-random.npz}}")
+    again = start(run, *flags, job="evaluate.py")
+    assert again.finish() == 0, again.err
+    assert before.items() <= mtimes(run).items()
+    (file,) = run.glob("evaluations/*/evaluation/results.json")
+    assert f"this one lies in {file.parent}" in again.out
+    found, first = (json.loads(path.read_text()) for path in (file, run / "evaluation" / "results.json"))
+    for name, space in found["extractors"].items():
+        new, old = (body["extractors"][name]["arms"]["sir"] for body in (found, first))
+        assert new["fid"]["mean"] == pytest.approx(old["fid"]["mean"], rel=0.01)
+        assert {"fid_infinity", "kid_rbf"} <= new.keys() - old.keys()
+        assert found["whole_pool"][name]["raw"]["num_rows"] == 49_152
+        assert space["real"]["kid_rbf_sigma"] > 0
+    random = found["extractors"]["random"]["arms"]["raw"]
+    assert random["fid_npz"]["mean"] == pytest.approx(random["fid"]["mean"], rel=0.01)
+
+
 def test_more_actors_and_wider_shards_select_the_same_samples(
     start: Callable[..., Driver], tmp_path: Path, undisturbed: Undisturbed
 ) -> None:

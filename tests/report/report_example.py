@@ -17,6 +17,9 @@ METRIC_SCALE = {
     "class_tv": 0.004,
     "ess": 20.0,
     "distinct": 6.0,
+    "c2st_accuracy": 0.003,
+    "kl_reduction_bins_nats": 0.01,
+    "inception_score_splits": 0.02,
 }
 FLATTENED, REAL = "the generator times w^0.5, between generator and real", "the real distribution"
 ARMS: dict[str, dict[str, Any]] = {
@@ -98,12 +101,14 @@ def images(n: int = 24, size: int = 28, channels: int = 1, seed: int = 0) -> np.
 
 def estimate(rng: np.random.Generator, mean: float, scale: float) -> dict[str, Any]:
     values = rng.normal(mean, scale, 5)
-    return {"mean": float(values.mean()), "se": float(values.std(ddof=1) / np.sqrt(5)), "values": values.tolist()}
+    mean, se = float(values.mean()), float(values.std(ddof=1) / np.sqrt(5))
+    return {"mean": mean, "se": se, "values": values.tolist(), "low": mean - 1.7 * se, "high": mean + 1.8 * se}
 
 
 def extractor(rng: np.random.Generator, factor: float, note: str | None) -> dict[str, Any]:
     base = {"kid": 0.05, "inception_score": 5.1, "precision": 0.71, "recall": 0.42, "density": 0.8, "coverage": 0.6}
-    base |= {"class_tv": 0.08, "ess": 3000.0, "distinct": 2600.0}
+    base |= {"class_tv": 0.08, "ess": 3000.0, "distinct": 2600.0, "c2st_accuracy": 0.66}
+    base |= {"kl_reduction_bins_nats": 0.4, "inception_score_splits": 5.0}
     arms: dict[str, Any] = {}
     for arm, fid in FID.items():
         means = base | {"fid": fid * factor}
@@ -112,9 +117,12 @@ def extractor(rng: np.random.Generator, factor: float, note: str | None) -> dict
             arms[arm] |= {key: {"mean": None, "se": None, "values": []} for key in ("precision", "recall", "density")}
         if note:
             arms[arm]["inception_score"] = {"mean": None, "se": None, "values": []}
+            del arms[arm]["inception_score_splits"]
+        arms[arm]["rank_deficient"] = arm == "weighted_naive"
     real = {"fid": 1.04 * factor, "kid": 0.0002, "precision": 0.82, "recall": 0.81, "density": 1.0, "coverage": 0.97}
     real |= {"class_tv": 0.011, "ess": 3000.0, "distinct": 3000.0, "inception_score": None if note else 7.9}
     about = {"description": "Penultimate layer (64 d) of a label classifier.", "weights_sha256": "ab" * 32}
+    about["num_features"] = 64
     return about | {"inception_score_note": note, "real": real, "arms": arms, "arm_order": list(FID)}
 
 
@@ -136,6 +144,9 @@ def evaluation(rng: np.random.Generator) -> dict[str, Any]:
         "num_rows": 3000,
         "num_repeats": 5,
         "num_reference_rows": 3000,
+        "reference": "held_out",
+        "kl_reduction_nats": {"value": 1.9, "se": 0.02, "alpha": 0.5, "num_real_rows": 3000, "num_pool_rows": 40_960},
+        "whole_pool": {},
         "extractors": spaces,
         "arms": ARMS,
         "improvement": {name: improvement(space) for name, space in spaces.items()},

@@ -133,17 +133,24 @@ def test_metric_tables_show_the_inputs(page: str) -> None:
     for space in evaluation["extractors"].values():
         for arm in ARMS:
             for metric in METRIC_SCALE:
-                number = space["arms"][arm][metric]
-                if number["mean"] is None:
+                number = space["arms"][arm].get(metric)
+                if number is None or number["mean"] is None:
                     continue
-                shown = re.search(
-                    rf'<data value="{re.escape(str(number["mean"]))}">([^<]+)</data> <span class="error">± ([^<]+)<',
-                    page,
-                )
+                mean = rf'<data value="{re.escape(str(number["mean"]))}">([^<]+)</data>(?:<sup>[a-z]</sup>)?'
+                shown = re.search(mean + r' <span class="error">± ([^<]+)<', page)
                 assert shown is not None, (arm, metric)
                 for text, value in zip(shown.groups(), (number["mean"], number["se"]), strict=True):
                     decimals = len(text.partition(".")[2])
                     assert abs(float(text.replace(",", "")) - value) <= 0.5 * 10.0**-decimals + 1e-12
+
+
+def test_all_samples_as_one_set_have_a_table_where_asked_for(reader: Reader) -> None:
+    whole = {"random": {"raw": {"fid": 7.25, "num_rows": 100_000, "ess": 1e5}}}
+    asked = Reader(render(example(evaluation=example().evaluation | {"whole_pool": whole})))
+    assert "All samples of the pool as one set" not in reader.text
+    assert "raw, in “random” 100,000 100,000 7.250 n/a (random features have no classes)" in asked.text
+    assert "KL reduction of the weights (alpha = 0.5): 1.900 ± 0.020 nats" in asked.text
+    assert "95 % intervals of the means in “domain”" in reader.text
 
 
 def test_headline_and_tiles_show_the_inputs(reader: Reader) -> None:
@@ -195,7 +202,9 @@ def test_run_facts_are_shown(reader: Reader) -> None:
 def test_arms_say_what_they_estimate_and_biased_ones_are_marked(reader: Reader) -> None:
     assert all(arm["estimates"] in reader.text for arm in ARMS.values())
     biased = sum(arm["biased"] for arm in ARMS.values())
-    assert len(reader.having("span", "tag")) == 1 + biased + 2 * biased  # explained, listed, in two tables
+    assert (
+        len(reader.having("span", "tag")) == 1 + biased + 6 * biased
+    )  # explained, listed, in three tables of two spaces
 
 
 def test_passed_gate_is_quiet(reader: Reader) -> None:

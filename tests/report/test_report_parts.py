@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from html_reader import Reader
 from PIL import Image
-from report_example import ARMS, example
+from report_example import example
 
 from lfiw_ray.report import cells, downstream, figures, images, tables
 from lfiw_ray.report.verdict import outcome, verdict
@@ -94,45 +94,6 @@ def test_reliability_plot_draws_bands_and_leaves_out_what_is_missing() -> None:
 
 def test_seconds_are_readable() -> None:
     assert [cells.seconds(s) for s in (2.14, 75.2, 3_725.0)] == ["2.1 s", "1 min 15 s", "1 h 2 min"]
-
-
-def space(fids: dict[str, float | None]) -> dict[str, Any]:
-    arms = {arm: {"fid": {"mean": fid, "se": 0.1, "values": []}} for arm, fid in fids.items()}
-    about = {"description": "", "weights_sha256": None, "inception_score_note": None, "real": {"fid": 1.0}}
-    return about | {"arms": arms, "arm_order": list(fids)}
-
-
-def fid_marks(fids: dict[str, float | None]) -> dict[str, str]:
-    table = tables.metric_table({"extractors": {"s": space(fids)}, "arms": ARMS}, "s")
-    rows = [row for _, group in table.groups for row in group]
-    return {arm: row.cells[0].mark for arm, row in zip(fids, rows, strict=True)}
-
-
-def test_best_arm_and_best_unbiased_arm_are_marked() -> None:
-    assert fid_marks({"raw": 50.0, "sir": 20.0, "sir_naive": 90.0}) == {"raw": "", "sir": "★", "sir_naive": "☆"}
-    assert fid_marks({"raw": 50.0, "sir": 20.0, "sir_naive": 9.0}) == {"raw": "", "sir": "", "sir_naive": "★"}
-    assert fid_marks({"raw": 50.0, "sir": None, "sir_naive": float("nan")}) == {"raw": "★", "sir": "", "sir_naive": ""}
-
-
-def test_arms_stand_under_their_alpha() -> None:
-    evaluation = example().evaluation
-    table = tables.metric_table(evaluation, "domain")
-    titles = {title: len(rows) for title, rows in table.groups}
-    assert titles == {
-        "Without weights": 1,
-        "alpha = 0.5, chosen for this run": 4,
-        "Done naively, at alpha = 1": 2,
-        tables.RIVALS: 7,
-    }
-    assert [title for title, _ in table.groups][-1] == tables.RIVALS
-
-
-def test_a_column_has_one_number_of_decimals() -> None:
-    table = tables.metric_table(example().evaluation, "domain")
-    rows = [row for _, group in table.groups for row in group]
-    for column in range(table.columns.index(tables.METRICS[8])):  # all but the counts
-        texts = [row.cells[column].text for row in rows if row.cells[column].value]
-        assert len({len(text.partition(".")[2]) for text in texts}) == 1
 
 
 def change(raw: float | None, resampled: float | None, z: float | None) -> dict[str, Any]:
