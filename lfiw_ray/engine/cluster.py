@@ -4,13 +4,14 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import ray
 from ray._private.state import state  # the one place that knows what an autoscaler may add
 from ray.exceptions import RayError, RayTaskError
 
 from lfiw_ray.config import PipelineConfig
+from lfiw_ray.engine.local_ray import local_ray
 from lfiw_ray.errors import ConfigError, LfiwError, WorkerError
 
 log = logging.getLogger(__name__)
@@ -37,16 +38,13 @@ def connected(config: PipelineConfig) -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         started = not ray.is_initialized()
-        if started:
-            ray.init(logging_level=logging.WARNING, log_to_driver=False, runtime_env=worker_environment())
-            logging.getLogger("ray.data").setLevel(logging.ERROR)
-        try:
+        options = {"logging_level": logging.WARNING, "log_to_driver": False, "runtime_env": worker_environment()}
+        with local_ray(**options) if started else nullcontext():
+            if started:
+                logging.getLogger("ray.data").setLevel(logging.ERROR)
             _log_resources()
             check_gpus(config.num_gpus, capacity("GPU"))
             yield
-        finally:
-            if started:
-                ray.shutdown()
 
 
 def worker_environment() -> dict[str, dict[str, str]]:
