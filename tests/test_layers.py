@@ -66,7 +66,7 @@ MAY_USE = {  # packages from outside the standard library
     "store": {"numpy", "pyarrow", "fsspec", "botocore", "aiohttp"},  # the last two come with s3fs
     "data": {"numpy", "pyarrow", "fsspec", "PIL"},
     "resampling": {"numpy", "pyarrow"},
-    "engine": {"numpy", "torch", "ray", "pyarrow", "tensorboardX"},
+    "engine": {"numpy", "torch", "ray", "pyarrow", "tensorboardX", "psutil"},
     "studies": {"numpy", "scipy", "sklearn", "torch", "ray"},
     "report": {"numpy", "matplotlib", "jinja2", "PIL"},
     "argv": {"pydantic", "fsspec", "yaml"},

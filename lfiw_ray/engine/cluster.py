@@ -4,11 +4,9 @@ import json
 import logging
 import math
 import os
-import signal
-import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import ray
 from ray._private.ray_constants import DEBUG_AUTOSCALING_STATUS
@@ -18,6 +16,7 @@ from ray.exceptions import RayError, RayTaskError
 from ray.experimental.internal_kv import _internal_kv_get
 
 from lfiw_ray.config import PipelineConfig
+from lfiw_ray.engine.local_ray import local_ray
 from lfiw_ray.errors import ConfigError, LfiwError, WorkerError
 
 log = logging.getLogger(__name__)
@@ -44,27 +43,13 @@ def connected(config: PipelineConfig) -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         started = not ray.is_initialized()
-        if started:
-            _init()
-        try:
+        options = {"logging_level": logging.WARNING, "log_to_driver": False, "runtime_env": worker_environment()}
+        with local_ray(**options) if started else nullcontext():
+            if started:
+                logging.getLogger("ray.data").setLevel(logging.ERROR)
             _log_resources()
             check_gpus(config.num_gpus, capacity("GPU"))
             yield
-        finally:
-            if started:
-                ray.shutdown()
-
-
-def _init() -> None:
-    """Connect, or start a local Ray.
-
-    Ray takes SIGTERM for itself, and would end with exit code 15; a handler that a program has set stays.
-    """
-    before = signal.getsignal(signal.SIGTERM)
-    ray.init(logging_level=logging.WARNING, log_to_driver=False, runtime_env=worker_environment())
-    if callable(before) and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, before)
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
 
 
 def worker_environment() -> dict[str, dict[str, str]]:

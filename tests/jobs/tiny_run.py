@@ -152,7 +152,7 @@ class Driver:
     def _wait_for_family(self) -> None:
         end = time.monotonic() + 60
         while left := self._family():
-            assert time.monotonic() < end, f"its Ray is still there: {[' '.join(_cmdline(p))[:60] for p in left]}"
+            assert time.monotonic() < end, f"its Ray is still there: {[_shown(p) for p in left]}\n{self.err[-2000:]}"
             time.sleep(0.1)
 
     def close(self) -> None:
@@ -160,6 +160,16 @@ class Driver:
         for process in self._family():
             process.kill()
         shutil.rmtree(self._ray, ignore_errors=True)
+
+
+def _shown(process: psutil.Process) -> str:
+    """What is left and what it waits for, for who reads the failure elsewhere."""
+    try:
+        return (
+            f"{' '.join(_cmdline(process)).strip()} {process.status()} {Path(f'/proc/{process.pid}/wchan').read_text()}"
+        )
+    except (psutil.Error, OSError) as err:
+        return str(err)
 
 
 def _cmdline(process: psutil.Process) -> list[str]:
