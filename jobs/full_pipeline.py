@@ -7,6 +7,7 @@ python jobs/full_pipeline.py --config jobs/configs/FILE.yaml --run s3://bucket/r
 from job import main
 
 from lfiw_ray import pipeline
+from lfiw_ray.engine.cost import cost_lines
 from lfiw_ray.engine.run import Real, Run
 from lfiw_ray.engine.summary import code_length_line, summarise
 
@@ -19,7 +20,7 @@ def work(run: Run, real: Real) -> list[str]:
         lines.insert(0, code_length_line(results.weighed.code_length))
     if results.downstream is not None:
         lines.append(f"downstream   {results.downstream['verdict']}")
-    return [*lines, f"report       {results.report_url}"]
+    return [*lines, *cost_lines(run), f"report       {results.report_url}"]
 
 
 if __name__ == "__main__":

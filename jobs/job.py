@@ -1,11 +1,23 @@
 """What all jobs share: flags in, exit code out.
 
-Exit codes: 0 done, 1 the work failed, 2 the input is at fault (the message says what to do).
+Exit codes, the same for all jobs:
+
+0    done
+1    the work failed, or a goal was missed: nothing is wrong with the input
+2    the input is at fault; the message says what to do
+130  stopped by Ctrl-C
+143  stopped by SIGTERM, as `ray job stop` and Kubernetes send it
+
+Whatever the code, finished work is kept: the same call goes on from there.  `ray job submit` itself ends with 1 for
+every code but 0, and with 0 when the job was stopped; its last lines and `ray job list` tell the job's own.
 """
 
 import logging
+import signal
 import sys
 from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import NoReturn
 
 from lfiw_ray import pipeline
 from lfiw_ray.argv import from_argv, to_yaml
@@ -14,16 +26,42 @@ from lfiw_ray.engine.estimate import describe
 from lfiw_ray.engine.repair import repair
 from lfiw_ray.engine.run import Real, Run, prepare
 from lfiw_ray.errors import LfiwError
+from lfiw_ray.places import printable
 
 
 def main(work: Callable[[Run, Real], list[str]], description: str | None) -> None:
     """Run a job from the command line and exit."""
+    sys.excepthook = _unforeseen
+    stop_when_told()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout)
     try:
         sys.exit(_run(work, description or ""))
     except LfiwError as err:
-        print(f"error: {err}", file=sys.stderr)
+        print(f"error: {printable(str(err))}", file=sys.stderr)
         sys.exit(err.exit_code)
+    except KeyboardInterrupt:
+        _stopped(signal.SIGINT, None)
+
+
+def stop_when_told() -> None:
+    """End with a line of our own, Ray tidied up, and exit code 143 on SIGTERM."""
+    signal.signal(signal.SIGTERM, _stopped)
+
+
+def _stopped(number: int, _: FrameType | None) -> NoReturn:
+    print(f"stopped by {signal.Signals(number).name}; run it again to go on", file=sys.stderr)
+    raise SystemExit(128 + number)
+
+
+def _unforeseen(kind: type[BaseException], err: BaseException, trace: TracebackType | None) -> None:
+    """What nobody foresaw ends with its traceback, and a last line that says whose fault it is; exit code 1."""
+    sys.__excepthook__(kind, err, trace)
+    if isinstance(err, Exception):
+        print(
+            f"error: {kind.__name__}: a fault of this program or machine; please report the lines above, "
+            "finished work is kept",
+            file=sys.stderr,
+        )
 
 
 def _run(work: Callable[[Run, Real], list[str]], description: str) -> int:

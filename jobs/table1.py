@@ -16,6 +16,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from job import stop_when_told
+
 from lfiw_ray import pipeline
 from lfiw_ray.argv import count, from_argv
 from lfiw_ray.config import PipelineConfig
@@ -55,6 +57,7 @@ def _arguments(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
 
 def main(argv: list[str]) -> int:
     """Run the study; returns the exit code."""
+    stop_when_told()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout)
     asked, others = _arguments(argv)
     try:

@@ -1,9 +1,9 @@
 """A configuration from a YAML file, the environment and flags; the later one wins.
 
 File: `--config FILE` (path or any fsspec URL), nested sections.  Environment:
-`LFIW__GENERATE__NUM_SAMPLES=1000000`.  Flags: `--generate.num_samples=1000000` (hyphens and underscores are
-the same).  Values are YAML, and 1e6 is a whole number; a text field takes its text as it stands.  An unknown key
-is an error that names the nearest known one.
+`LFIW__GENERATE__NUM_SAMPLES=1000000`, with two underscores each time.  Flags: `--generate.num_samples=1000000`
+(hyphens and underscores are the same).  Values are YAML, and 1e6 is a whole number; a text field takes its text as it
+stands.  An unknown key is an error that names the nearest known one.
 """
 
 import argparse
@@ -23,10 +23,13 @@ from pydantic.fields import FieldInfo
 
 from lfiw_ray.config import PipelineConfig
 from lfiw_ray.errors import ConfigError
+from lfiw_ray.places import refusal, shown
 from lfiw_ray.section import Section
 
 ENV_PREFIX = "LFIW__"
+_KEY_LETTERS = 200  # of an unknown key that are shown and compared
 _SWITCHES = ("config", "dry-run", "repair")
+_UNREADABLE = (yaml.YAMLError, ValueError, RecursionError)  # the second: a date or number that cannot be
 
 
 class Invocation(NamedTuple):
@@ -53,7 +56,7 @@ def from_argv(argv: Sequence[str], description: str, env: Mapping[str, str] | No
     parser = _parser(description)
     given, unknown = parser.parse_known_args([_underscored(a) for a in argv])
     if unknown and not unknown[0].startswith("-"):
-        raise ConfigError(f"unexpected argument {unknown[0]!r}; fields are set by flags, see --help")
+        raise ConfigError(f"unexpected argument {shown(unknown[0])}; fields are set by flags, see --help")
     if unknown:
         raise ConfigError(_unknown(unknown[0].lstrip("-").split("=")[0], "flag --", _SWITCHES))
     values = _read_file(given.config) if given.config else {}
@@ -82,12 +85,13 @@ def to_yaml(config: PipelineConfig) -> str:
 def _problem(error: Any) -> str:
     field = ".".join(str(part) for part in error["loc"] if str(part) in _names()) or "configuration"
     message = error["msg"].removeprefix("Value error, ")
-    shown = "" if isinstance(error["input"], dict | Section) else f", got {error['input']!r}"
-    return f"{field}: {message}{shown}"
+    got = "" if isinstance(error["input"], dict | Section) else f", got {shown(error['input'])}"
+    return f"{field}: {message}{got}"
 
 
 def _unknown(key: str, kind: str, others: Iterable[str] = ()) -> str:
     """An error text with the known key that is most like this one, else one whose last part is."""
+    key = key[:_KEY_LETTERS]
     tails: dict[str, list[str]] = {}
     for leaf in _leaves():
         tails.setdefault(leaf.rsplit(".", 1)[-1], []).append(leaf)
@@ -162,11 +166,11 @@ def _names() -> set[str]:
 
 def _keys(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     for name, value in values.items():
-        key = f"{prefix}{name}"
+        key = f"{prefix}{name if isinstance(name, str) else shown(name)}"
         if key in _sections() and isinstance(value, Mapping):
             yield from _keys(value, f"{key}.")
         elif key in _sections():
-            raise ConfigError(f"configuration key {key} is a section of fields, got {value!r}")
+            raise ConfigError(f"configuration key {key} is a section of fields, got {shown(value)}")
         else:
             yield key
 
@@ -195,19 +199,29 @@ def _value(text: str, key: str) -> Any:
         return text
     try:
         return yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as err:
-        raise ConfigError(f"{key}: value {text!r} cannot be read: {err}") from err
+    except _UNREADABLE as err:
+        raise ConfigError(f"{key}: value {shown(text)} cannot be read: {_reason(err)}") from err
 
 
 def _from_env(env: Mapping[str, str]) -> dict[str, Any]:
     named = {k: v for k, v in env.items() if k.startswith(ENV_PREFIX)}
     flat = {}
+    _check_near_misses(env)
     for name, text in named.items():
         key = name.removeprefix(ENV_PREFIX).lower().replace("__", ".")
         if key not in _leaves():
-            raise ConfigError(_unknown(key, f"environment variable {name}: key "))
+            raise ConfigError(_unknown(key, f"environment variable {name[:_KEY_LETTERS]}: key "))
         flat[key] = _value(text, key)
     return flat
+
+
+def _check_near_misses(env: Mapping[str, str]) -> None:
+    """A field whose variable has one underscore too few would be ignored without a word."""
+    for name in env:
+        key = name.removeprefix("LFIW_").lower().replace("__", ".")
+        if name.startswith("LFIW_") and (key in _leaves() or ("." in key and key.partition(".")[0] in _sections())):
+            right = ENV_PREFIX + name.removeprefix("LFIW_")
+            raise ConfigError(f"environment variable {name}: settings begin with {ENV_PREFIX}; did you mean {right}?")
 
 
 def _merge(values: dict[str, Any], flat: Mapping[str, Any]) -> None:
@@ -218,16 +232,22 @@ def _merge(values: dict[str, Any], flat: Mapping[str, Any]) -> None:
         for section in sections:
             inside = inside.setdefault(section, {})
             if not isinstance(inside, dict):
-                raise ConfigError(f"configuration key {section} is a section of fields, got {inside!r}")
+                raise ConfigError(f"configuration key {section} is a section of fields, got {shown(inside)}")
         inside[name] = value
 
 
+def _reason(err: Exception) -> str:
+    return "it is nested too deeply" if isinstance(err, RecursionError) else str(err)
+
+
 def _read_file(path: str) -> dict[str, Any]:
+    if reason := refusal(path):
+        raise ConfigError(f"--config: refused address: {reason}")
     try:
         with fsspec.open(path, "r") as file:
             values = yaml.load(file, Loader=_Loader)
-    except (OSError, ValueError, yaml.YAMLError) as err:
-        raise ConfigError(f"configuration file {path}: {err}") from err
+    except (OSError, ImportError, *_UNREADABLE) as err:
+        raise ConfigError(f"configuration file {path}: {_reason(err)}") from err
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -240,3 +260,22 @@ def count(text: str) -> int:
     if not text.isdigit() or int(text) < 2:
         raise argparse.ArgumentTypeError(f"at least 2 are needed, got {text!r}")
     return int(text)
+
+
+def amount(text: str) -> int:
+    """A flag's whole number of at least 1, also as 1e10, for the `type` of an argument of a job's own parser."""
+    number = positive(text)
+    if not number.is_integer() or number >= 2**63:
+        raise argparse.ArgumentTypeError(f"a whole number below 2^63 is needed, got {text!r}")
+    return int(Decimal(text.replace("_", "")))
+
+
+def positive(text: str) -> float:
+    """A flag's number above 0, for the `type` of an argument of a job's own parser."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"a number above 0 is needed, got {text!r}")
+    return number

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from lfiw_ray.config_cost import CostConfig
 from lfiw_ray.config_evaluate import EvaluateConfig
 from lfiw_ray.config_generators import (
     FAST_SAMPLING,
@@ -25,7 +26,7 @@ from lfiw_ray.config_selections import ResampleConfig
 from lfiw_ray.config_sweep import SweepConfig
 from lfiw_ray.core.blocks import WEIGHT_BLOCK
 from lfiw_ray.core.noise import NOISE_BLOCK
-from lfiw_ray.section import Section, how, what
+from lfiw_ray.section import Address, MaybeAddress, Section, how, what
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
@@ -36,7 +37,7 @@ class DataConfig(Section):
     name: Literal[
         "embedded", "fashion-mnist", "mnist", "binarized-mnist", "cifar10", "omniglot", "parquet", "images"
     ] = what("embedded", "data set; `embedded` is 10,000 Fashion-MNIST images inside the package")
-    path: str | None = how(None, "folder or URL of the data set's files (any fsspec URL); not for `embedded`")
+    path: MaybeAddress = how(None, "folder or URL of the data set's files (any fsspec URL); not for `embedded`")
     image_column: str = what("image", "column of the images (parquet)")
     label_column: str | None = what(None, "column of integer labels (parquet); none: no labels")
     test_column: str | None = what(None, "integer or boolean column that marks published test rows (parquet)")
@@ -214,7 +215,7 @@ class ReportConfig(Section):
 class PipelineConfig(Section):
     """Everything a run needs."""
 
-    run: str = how("runs/default", "run folder: a path or any fsspec URL", min_length=1)
+    run: Address = how("runs/default", "run folder: a path or any fsspec URL", min_length=1)
     seed: int = what(0, "seed of everything random", ge=0)
     num_gpus: float = how(0.0, "GPUs of each training worker and each actor; 0: CPU", ge=0)
     data: DataConfig = DataConfig()
@@ -229,6 +230,7 @@ class PipelineConfig(Section):
     sweep: SweepConfig = SweepConfig()
     studies: StudiesConfig = StudiesConfig()
     report: ReportConfig = ReportConfig()
+    cost: CostConfig = CostConfig()
 
     @model_validator(mode="after")
     def _samples_can_be_fast(self) -> "PipelineConfig":

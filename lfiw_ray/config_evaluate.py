@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from lfiw_ray.config_pool import PoolConfig
-from lfiw_ray.section import Section, how, what
+from lfiw_ray.section import Address, MaybeAddress, Section, how, what
 
 ExtractorName = Literal[
     "domain",
@@ -36,8 +36,8 @@ class EvaluateConfig(Section):
         "feature spaces, each with its own table: the domain extractor, the random network, or those of torch-fidelity",
         min_length=1,
     )
-    inception_weights: str | None = how(None, "local Inception weights for torch-fidelity; none: it downloads them")
-    extractor_weights: dict[str, str] = how({}, "local weights of torch-fidelity's other extractors, path by name")
+    inception_weights: MaybeAddress = how(None, "local Inception weights for torch-fidelity; none: it downloads them")
+    extractor_weights: dict[str, Address] = how({}, "local weights of torch-fidelity's other extractors, path by name")
     feature_dtype: Literal["float16", "float32"] = what("float32", "how features are kept, and hence what is measured")
     pool: PoolConfig = PoolConfig(max_actors=2)
     reference: Literal["held_out", "test", "train"] = what(
@@ -46,7 +46,7 @@ class EvaluateConfig(Section):
         "the published training rows, which the generator saw (what papers that report 50k against 50k train do)",
     )
     num_reference: int | None = what(None, "at most so many of them, drawn by seed; none: all", ge=2)
-    reference_npz: dict[str, str] = what(
+    reference_npz: dict[str, Address] = what(
         {}, "files of `mu` and `sigma` that others made, path by extractor; adds `fid_npz` to every arm"
     )
     num_repeats: int = what(5, "disjoint parts of the pool, each evaluated on its own", ge=2)

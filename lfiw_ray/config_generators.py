@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from lfiw_ray.section import Section, how, what
+from lfiw_ray.section import MaybeAddress, Section, how, what
 
 
 class VAEConfig(Section):
@@ -73,7 +73,9 @@ class FlowConfig(Section):
 class ExternalConfig(Section):
     """A generator that was made elsewhere."""
 
-    path: str | None = how(None, "import path `package.module:object`, file, pipeline name, or folder of samples (URL)")
+    path: MaybeAddress = how(
+        None, "import path `package.module:object`, file, pipeline name, or folder of samples (URL)"
+    )
     allowed: list[str] = how([], "prefixes that an import path may have, `package.module`; nothing else is imported")
     version: str | None = what(
         None, "your name for what an import path generates; none: the SHA-256 of its module's file, so any edit counts"

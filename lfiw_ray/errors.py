@@ -27,6 +27,10 @@ class StoreError(LfiwError):
     """A run folder that cannot be read or written: permission, full disk, foreign plan."""
 
 
+class MissingFileError(StoreError):
+    """A file of a run folder that is not there."""
+
+
 class ShardError(StoreError):
     """A shard whose bytes do not fit its done mark."""
 

@@ -4,7 +4,6 @@ import logging
 import os
 import platform
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from lfiw_ray.config import PipelineConfig
-from lfiw_ray.engine import beside
+from lfiw_ray.engine import beside, cost, metrics
 from lfiw_ray.engine.code_length import measure_code_length
 from lfiw_ray.engine.diagnose import diagnose, form_of, kept_blocks
 from lfiw_ray.engine.evaluate import evaluate
@@ -23,11 +22,12 @@ from lfiw_ray.engine.fit_generator import fit_generator
 from lfiw_ray.engine.gather import gather
 from lfiw_ray.engine.resample import resample
 from lfiw_ray.engine.run import Real, Run, prepare
+from lfiw_ray.engine.watch import Watch
 from lfiw_ray.errors import ConfigError
 from lfiw_ray.models.registry import CODE_LENGTHS
 from lfiw_ray.report.collect import collect
 from lfiw_ray.report.page import render
-from lfiw_ray.store import runs, timings
+from lfiw_ray.store import runs
 from lfiw_ray.store.folder import Folder
 from lfiw_ray.studies.downstream import downstream
 from lfiw_ray.studies.evaluation_curves import evaluation_curves
@@ -96,11 +96,15 @@ def run_to_weights(run: Run, real: Real) -> Weighed:
     if run.config.evaluate.naive:
         stage("naive_classifier", lambda: fit_classifier(run, real, "naive_classifier"))
     stage("samples and weights", lambda: fill_pool(run))
-    return Weighed(bits, calibration, stage("diagnostics", lambda: diagnose(run)))
+    found = stage("diagnostics", lambda: diagnose(run))
+    metrics.show_weights(metrics.USED, found["chosen"]["n"], found["chosen"]["ess"], found["chosen"]["k_hat"])
+    return Weighed(bits, calibration, found)
 
 
 def run_pipeline(run: Run, real: Real) -> Results:
     """All stages, on the connected cluster."""
+    for line in cost.note_estimate(run):
+        log.info("estimated: %s", line)
     stage = _Stages(run)
     weighed = run_to_weights(run, real)
     stage("selection", lambda: resample(run, form_of(run).apply, kept_blocks(run)))
@@ -149,8 +153,7 @@ class _Stages:
 
     @contextmanager
     def _timed(self, name: str) -> Iterator[None]:
-        began = time.monotonic()
-        yield
-        seconds = time.monotonic() - began
-        timings.add(self._folder, name, seconds)
-        log.info("   %s: %.1f s", name, seconds)
+        with Watch(name) as watch:
+            yield
+        cost.add(self._folder, name, watch)
+        log.info("   %s: %.1f s", name, watch.seconds)

@@ -3,9 +3,15 @@
 *What* decides what is computed, and is hashed into the plan; *how* (workers, devices, paths) may change on a resume.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from lfiw_ray.places import checked, shown
+
+Address = Annotated[str, AfterValidator(checked)]
+"""A path or URL of a kind that `places` allows."""
+MaybeAddress = Annotated[str | None, AfterValidator(checked)]
 
 
 def what(default: Any, doc: str, **limits: Any) -> Any:
@@ -31,6 +37,16 @@ class Section(BaseModel):
             if isinstance(field.default, Section) and isinstance(values, dict) and isinstance(values.get(name), dict):
                 values = {**values, name: _merged(field.default.model_dump(), values[name])}
         return values
+
+    @model_validator(mode="after")
+    def _numbers_fit(self) -> "Section":
+        """Whole numbers become sample ids, shapes and seeds, all of 64 bits."""
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            for number in value if isinstance(value, list) else [value]:
+                if isinstance(number, int) and abs(number) >= 2**63:
+                    raise ValueError(f"{name}: a whole number must be below 2^63, got {shown(number)}")
+        return self
 
     def planned(self) -> dict[str, Any]:
         """The *what* fields, nested, as plain values."""

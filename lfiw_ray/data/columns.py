@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 from lfiw_ray.data.decode import decode
 from lfiw_ray.data.image_data import shape_text
 from lfiw_ray.errors import DataError
+from lfiw_ray.places import shown
 
 
 def images(column: Any, shape_json: bytes | None, path: str) -> Iterator[tuple[str, np.ndarray]]:
@@ -83,11 +84,11 @@ def _parse_shape(shape_json: bytes | None, width: int, path: str) -> tuple[int, 
     advice = f"metadata key `shape` must be JSON such as [28, 28, 1] with a product of {width}"
     try:
         shape = json.loads(shape_json or b"null")
-    except ValueError as err:
-        raise DataError(f"{path}: {advice}, got {shape_json!r}") from err
+    except (ValueError, RecursionError) as err:
+        raise DataError(f"{path}: {advice}, got {shown(shape_json)}") from err
     sound = isinstance(shape, list) and all(type(n) is int and n > 0 for n in shape) and prod(shape) == width
     if not sound:
-        raise DataError(f"{path}: {advice}, got {shape_json!r}")
+        raise DataError(f"{path}: {advice}, got {shown(shape_json)}")
     return tuple(shape)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import fsspec
 
 from lfiw_ray.errors import ConfigError, DataError
+from lfiw_ray.store.failures import explained, kinds, reason
 
 _MAGIC = "*?["
 
@@ -33,9 +34,9 @@ def reading(path: str) -> Iterator[None]:
     except FileNotFoundError as err:
         raise DataError(f"{path}: no such file or folder; check the path") from err
     except PermissionError as err:
-        raise DataError(f"{path}: no permission to read it") from err
-    except OSError as err:
-        raise DataError(f"{path}: cannot be read: {err}") from err
+        raise DataError(f"{path}: no permission to read it: {reason(err)}") from err
+    except kinds() as err:
+        raise DataError(f"{path}: cannot be read: {explained(err)}") from err
 
 
 def read_bytes(fs: Any, path: str) -> bytes:

@@ -1,14 +1,19 @@
 """The connection to Ray: the cluster a job was submitted to, or a local one when there is none."""
 
+import json
 import logging
+import math
 import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
 import ray
-from ray._private.state import state  # the one place that knows what an autoscaler may add
+from ray._private.ray_constants import DEBUG_AUTOSCALING_STATUS
+from ray._private.state import state  # the one place that may know what an autoscaler can add
+from ray.autoscaler.v2.utils import is_autoscaler_v2
 from ray.exceptions import RayError, RayTaskError
+from ray.experimental.internal_kv import _internal_kv_get
 
 from lfiw_ray.config import PipelineConfig
 from lfiw_ray.engine.local_ray import local_ray
@@ -56,19 +61,44 @@ def _log_resources() -> None:
     resources = ray.cluster_resources()
     where = os.environ.get("RAY_ADDRESS") or ray.get_runtime_context().gcs_address
     log.info(
-        "Ray %s at %s: %d node(s), %g CPUs, %g GPUs",
+        "Ray %s at %s: %d node(s), %g CPUs, %g GPUs%s",
         ray.__version__,
         where,
         len([n for n in ray.nodes() if n["Alive"]]),
         resources.get("CPU", 0),
         resources.get("GPU", 0),
+        "; more on demand" if math.isinf(capacity("CPU")) else "",
     )
 
 
+def present(kind: str) -> float:
+    """CPUs or GPUs that the cluster has now."""
+    return float(ray.cluster_resources().get(kind, 0.0))
+
+
 def capacity(kind: str) -> float:
-    """CPUs or GPUs that the cluster has, or can grow to where an autoscaler runs."""
-    growing = state.get_max_resources_from_cluster_config() or {}
-    return max(float(ray.cluster_resources().get(kind, 0.0)), float(growing.get(kind, 0.0)))
+    """CPUs or GPUs that the cluster has, or can grow to; infinite where an autoscaler runs that tells no limit.
+
+    Ray has a place for the limits, which no autoscaler of Ray 2.60 writes; what one cannot add is then waited for
+    until the pool's time is over.
+    """
+    limits = state.get_max_resources_from_cluster_config()
+    if limits is None:
+        return math.inf if _grows() else present(kind)
+    return max(present(kind), float(limits.get(kind, 0.0)))
+
+
+def _grows() -> bool:
+    """Whether an autoscaler runs.
+
+    The second version runs only where it was asked for.  The first always does, and where it cannot add nodes it calls
+    each node a type of its own.
+    """
+    if is_autoscaler_v2(fetch_from_server=True):
+        return True
+    status = json.loads(_internal_kv_get(DEBUG_AUTOSCALING_STATUS) or "{}")
+    types = status.get("autoscaler_report", {}).get("node_type_mapping") or {}
+    return any(kind != f"node_{node}" for node, kind in types.items())
 
 
 def check_gpus(wanted: float, found: float) -> None:

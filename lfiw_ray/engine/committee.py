@@ -13,7 +13,6 @@ arithmetic mean would follow the largest).  A row of the pool is weighed by the 
 | both | `classifier/fold-<j>-member-<m>/` |
 """
 
-import json
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +23,7 @@ from lfiw_ray.core.noise import generator
 from lfiw_ray.core.weights import from_logits
 from lfiw_ray.engine.run import Run
 from lfiw_ray.store import stages
+from lfiw_ray.store.contents import parsed, understood
 from lfiw_ray.store.folder import Folder
 
 CALIBRATION = "calibration.json"
@@ -90,13 +90,15 @@ def committee_of(run: Run, stage: str = "classifier") -> Committee:
 def _member(run: Run, stage: str, part: Part) -> Member:
     folder = part_folder(run, stage, part)
     body = read_json(folder, CALIBRATION)
-    calibration = Calibration.from_json(body["calibration"])
-    return Member(folder.url, seed_of(run, stage, part), calibration, float(body["log_prior_odds"]))
+    with understood(folder.path(CALIBRATION)):
+        calibration, log_prior_odds = Calibration.from_json(body["calibration"]), float(body["log_prior_odds"])
+        calibration.apply(np.zeros(1))  # its numbers are numbers
+    return Member(folder.url, seed_of(run, stage, part), calibration, log_prior_odds)
 
 
 def read_json(folder: Folder, name: str) -> Any:
     """A JSON file of a finished stage."""
-    return json.loads(stages.read(folder, name))
+    return parsed(stages.read(folder, name), folder.path(name))
 
 
 def tuning_log_w(run: Run) -> np.ndarray:
@@ -104,11 +106,18 @@ def tuning_log_w(run: Run) -> np.ndarray:
 
     Row t is weighed by the members of fold t mod K, so that these weights spread as the pool's do.
     """
-    folds = []
-    for members in committee_of(run):
-        logits = [np.array(read_json(Folder(m.url), TUNING), np.float64) for m in members]
-        folds.append(np.mean([m.log_w(z) for m, z in zip(members, logits, strict=True)], axis=0))
+    folds = [np.mean([m.log_w(_tuning_logits(m)) for m in members], axis=0) for members in committee_of(run)]
     out = np.empty(sum(len(log_w) for log_w in folds))
     for fold, log_w in enumerate(folds):
         out[fold :: len(folds)] = log_w
     return out
+
+
+def _tuning_logits(member: Member) -> np.ndarray:
+    """(n,) float64 raw logits of the tuning rows."""
+    folder = Folder(member.url)
+    with understood(folder.path(TUNING)):
+        logits = np.array(read_json(folder, TUNING), np.float64)
+        if logits.ndim != 1 or not np.isfinite(logits).all():
+            raise ValueError(f"logits of shape {logits.shape}, or not finite")
+    return logits

@@ -23,6 +23,7 @@ from lfiw_ray.engine.groups import merged
 from lfiw_ray.engine.read import shard_log_w
 from lfiw_ray.engine.run import Run
 from lfiw_ray.store import stages
+from lfiw_ray.store.contents import parsed, understood
 from lfiw_ray.store.shards import Table, groups
 from lfiw_ray.store.tables import from_parquet, to_parquet
 
@@ -72,7 +73,9 @@ def diagnose(run: Run) -> dict[str, Any]:
 
 def form_of(run: Run) -> Form:
     """The form of the weights that a finished run uses."""
-    return Form.from_json(json.loads(stages.read(run.folder("diagnostics"), NAME))["form"])
+    folder = run.folder("diagnostics")
+    with understood(folder.path(NAME)):
+        return Form.from_json(parsed(stages.read(folder, NAME), folder.path(NAME))["form"])
 
 
 def kept_blocks(run: Run) -> BlockStats:

@@ -26,6 +26,7 @@ from lfiw_ray.engine.run import Real, Run
 from lfiw_ray.errors import ConfigError, ShardError
 from lfiw_ray.models.extractors import Extracted
 from lfiw_ray.store import shards
+from lfiw_ray.store.contents import understood
 from lfiw_ray.store.folder import Folder
 from lfiw_ray.store.shards import Layout, Table
 
@@ -128,12 +129,15 @@ def kept_tables(run: Run) -> Iterator[tuple[str, Table]]:
 
 def _rows_as_marked(folder: Folder) -> int:
     """Rows of a whole table as its done marks say; where all are damaged, as many as their shards may hold."""
-    marked = sorted(int(name.removesuffix(".json")) for name in folder.sizes() if name.endswith(".json"))
+    stems = (name.removesuffix(".json") for name in folder.sizes() if name.endswith(".json"))
+    marked = sorted(int(stem) for stem in stems if stem.isdecimal())
     for shard in marked:
         try:
-            return int(shards.read_mark(folder, shard).extra["table_rows"])
+            rows = shards.read_mark(folder, shard).extra.get("table_rows")
         except ShardError:
             continue
+        if isinstance(rows, int):
+            return rows
     return (marked[-1] + 1) * ROWS_PER_SHARD if marked else 0
 
 
@@ -174,7 +178,8 @@ def _description(tables: Sequence[Table]) -> dict[str, Any]:
     """The extractor's description from the done marks of its tables, which must all name the same weights."""
     found: dict[str, dict[str, Any]] = {}
     for mark in (mark for table in tables for mark in shards.done_marks(table)):
-        found.setdefault(mark.extra["extractor"]["weights_sha256"], mark.extra["extractor"])
+        with understood(f"the done mark of {tables[0].url}, or of its neighbour"):
+            found.setdefault(mark.extra["extractor"]["weights_sha256"], mark.extra["extractor"])
     if len(found) != 1:
         named = ", ".join(sorted(f"{sha256[:12]}..." for sha256 in found))
         raise ConfigError(

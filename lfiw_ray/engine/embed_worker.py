@@ -10,9 +10,11 @@ import numpy as np
 
 from lfiw_ray.data.image_data import shape_text
 from lfiw_ray.engine.features import refuse_other_weights
+from lfiw_ray.engine.pool import Done
 from lfiw_ray.errors import DataError, NonFiniteError
 from lfiw_ray.models.extractors import Extractor
 from lfiw_ray.store import shards
+from lfiw_ray.store.contents import understood
 from lfiw_ray.store.shards import Table
 from lfiw_ray.store.tables import features_table, to_parquet
 
@@ -57,7 +59,7 @@ class EmbedWorker:
         self._weights, self._dtype, self._image_shape = dict(weights), dtype, image_shape
         self._current: tuple[str, Extractor] | None = None
 
-    def run_shard(self, index: int) -> int:
+    def run_shard(self, index: int) -> Done:
         """Extract and commit a shard; one that is committed already is left alone.
 
         Raises
@@ -73,7 +75,7 @@ class EmbedWorker:
         table = self._tables[unit.extractor, unit.part]
         start, stop = table.layout.bounds(unit.shard)
         if table.is_done(unit.shard):
-            return stop - start
+            return Done.of(table.mark(unit.shard), made=False)
         extractor = self._extractor(unit.extractor)
         sample_ids, x = self._images[unit.part](start, stop)
         if x.shape[1:] != self._image_shape:
@@ -86,8 +88,8 @@ class EmbedWorker:
         _refuse_overflow(found.features, sample_ids, self._dtype, unit.extractor)
         data = to_parquet(features_table(sample_ids, found.features, found.probabilities, self._dtype))
         about = {"extractor": extractor.describe(), "table_rows": table.layout.num_rows}
-        shards.commit(table.folder, unit.shard, table.plan, stop - start, data, about)
-        return stop - start
+        mark = shards.commit(table.folder, unit.shard, table.plan, stop - start, data, about)
+        return Done.of(mark, made=True)
 
     def _extractor(self, name: str) -> Extractor:
         """The extractor, kept until another one is asked for."""
@@ -103,7 +105,8 @@ class EmbedWorker:
         """Digest of the weights that shards of an extractor were made with; None when there are none."""
         marks = (mark for key, table in self._tables.items() if key[0] == name for mark in shards.done_marks(table))
         first = next(marks, None)
-        return None if first is None else str(first.extra["extractor"]["weights_sha256"])
+        with understood(f"a done mark of the features of {name}"):
+            return None if first is None else str(first.extra["extractor"]["weights_sha256"])
 
 
 def _refuse_overflow(values: np.ndarray, sample_ids: np.ndarray, dtype: str, extractor: str) -> None:

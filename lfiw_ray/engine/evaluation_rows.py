@@ -15,6 +15,7 @@ from lfiw_ray.engine.read import read_log_w
 from lfiw_ray.engine.run import Run
 from lfiw_ray.errors import ShardError
 from lfiw_ray.store import shards, tables
+from lfiw_ray.store.contents import understood
 from lfiw_ray.store.shards import Layout, Table
 from lfiw_ray.store.tables import from_parquet, to_parquet
 
@@ -76,7 +77,8 @@ def first_rows(run: Run) -> list[int]:
         When a pool has not been chosen for.
     """
     table = rows_table(run)
-    counts = [int(mark.extra["distinct"]) for mark in shards.done_marks(table)]
+    with understood(f"a done mark in {table.url}"):
+        counts = [int(mark.extra["distinct"]) for mark in shards.done_marks(table)]
     if len(counts) < table.layout.num_shards:
         raise ShardError(f"{table.url} is not complete; run jobs/evaluate.py")
     return [0, *np.cumsum(counts).tolist()]

@@ -16,7 +16,7 @@ from typing import Any
 from ray import tune
 from ray.tune.logger import JsonLoggerCallback
 
-from lfiw_ray.engine.cluster import capacity
+from lfiw_ray.engine.cluster import capacity, present
 from lfiw_ray.errors import WorkerError
 
 MAX_FAILURES = 2  # restarts of a trial, for a lost worker; Tune cannot tell it from a trial that raises
@@ -91,6 +91,8 @@ def concurrency(wanted: int | None, num_gpus: float = 0.0) -> int:
     room = capacity("CPU")
     if num_gpus > 0:
         room = min(room, capacity("GPU") / num_gpus)
+    if math.isinf(room):  # a cluster that grows with what is asked of it
+        room = wanted or present("CPU")
     return max(1, min(math.floor(room), wanted or math.floor(room)))
 
 

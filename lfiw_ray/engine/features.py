@@ -18,6 +18,7 @@ import ray
 
 from lfiw_ray.engine.cluster import unwrapped
 from lfiw_ray.engine.models import load_model
+from lfiw_ray.engine.pool import Done
 from lfiw_ray.engine.read import gather_rows
 from lfiw_ray.engine.run import Real, Run
 from lfiw_ray.errors import ConfigError
@@ -113,7 +114,7 @@ class ExtractWorker:
         self._extractor, self._sha256 = build(), sha256
         self._samples, self._features = samples, features
 
-    def run_shard(self, shard: int) -> int:
+    def run_shard(self, shard: int) -> Done:
         """Extract and commit a shard; one that is committed already is left alone.
 
         Raises
@@ -121,17 +122,16 @@ class ExtractWorker:
         ConfigError
             When the extractor is not the one that the other tables were made with.
         """
-        start, stop = self._features.layout.bounds(shard)
         if self._features.is_done(shard):
-            return stop - start
+            return Done.of(self._features.mark(shard), made=False)
         refuse_other_weights(self._extractor, self._sha256)
         about = {"extractor": self._extractor.name, "weights_sha256": self._extractor.weights_sha256}
         table = from_parquet(self._samples.read(shard))
         sample_ids = table.column("sample_id").to_numpy()
         found = self._extractor.extract(images_of(table), sample_ids)
         data = to_parquet(features_table(sample_ids, *found))
-        shards.commit(self._features.folder, shard, self._features.plan, table.num_rows, data, about)
-        return stop - start
+        mark = shards.commit(self._features.folder, shard, self._features.plan, table.num_rows, data, about)
+        return Done.of(mark, made=True)
 
 
 def gather_features(table: Table, sample_ids: np.ndarray) -> Extracted:

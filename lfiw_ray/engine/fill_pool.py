@@ -3,8 +3,10 @@
 All pools of actors work at once: a shard is extracted and scored as soon as it is committed.
 """
 
-from functools import partial
+from functools import partial, reduce
 
+from lfiw_ray.core import blocks, so_far
+from lfiw_ray.core.so_far import SoFar
 from lfiw_ray.engine.committee import committee_of
 from lfiw_ray.engine.external import Source
 from lfiw_ray.engine.features import ExtractWorker, classifier_extractor, description, extract_real
@@ -13,7 +15,7 @@ from lfiw_ray.engine.pool import Step, run_shards
 from lfiw_ray.engine.run import Real, Run
 from lfiw_ray.engine.score import ScoreWorker
 from lfiw_ray.models.fast_sampling import Speed
-from lfiw_ray.store.shards import pending
+from lfiw_ray.store.shards import done_marks, pending
 
 
 def fill_fit_samples(run: Run) -> dict[str, float]:
@@ -58,7 +60,14 @@ def fill_pool(run: Run) -> dict[str, float]:
 def _fill(run: Run, what: str, tables: tuple[str, ...], steps: list[Step]) -> dict[str, float]:
     """Do the steps for every shard that some of the tables lack."""
     todo = sorted({shard for name in tables for shard in pending(run.table(name))})
-    return run_shards(what, todo, steps)
+    weighed = _weighed(run) if todo and "weights" in tables else so_far.NOTHING
+    return run_shards(what, todo, steps, weighed)
+
+
+def _weighed(run: Run) -> SoFar:
+    """Sums of the shards that were scored in an earlier call."""
+    marks = done_marks(run.table("weights"))
+    return reduce(so_far.merge, (so_far.of(blocks.from_json(m.extra["blocks"]), m.rows) for m in marks), so_far.NOTHING)
 
 
 def _pool_steps(run: Run) -> list[Step]:

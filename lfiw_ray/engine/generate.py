@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 
 from lfiw_ray.engine.external import TRAINED_HERE, Source, open_generator
+from lfiw_ray.engine.pool import Done
 from lfiw_ray.errors import GeneratorError
 from lfiw_ray.models.fast_sampling import EAGER, FastSampler, Speed
 from lfiw_ray.models.foreign import ForeignCode
@@ -51,7 +52,7 @@ class GenerateWorker:
         self._table, self._stream, self._seed, self._batch_size = table, stream, seed, batch_size
         self._computing = threading.Lock()  # one shard at a time: models keep caches
 
-    def run_shard(self, shard: int) -> int:
+    def run_shard(self, shard: int) -> Done:
         """Generate and commit a shard; one that is committed already is left alone.
 
         Raises
@@ -61,13 +62,13 @@ class GenerateWorker:
         """
         start, stop = self._table.layout.bounds(shard)
         if self._table.is_done(shard):
-            return stop - start
+            return Done.of(self._table.mark(shard), made=False)
         with ThreadPoolExecutor(1) as writer:
             with self._computing:
                 buffer, waiting = self._compute(start, stop, writer)
             waiting.result()
-            shards.commit(self._table.folder, shard, self._table.plan, buffer.rows, buffer.finish())
-        return stop - start
+            mark = shards.commit(self._table.folder, shard, self._table.plan, buffer.rows, buffer.finish())
+        return Done.of(mark, made=True)
 
     def _compute(self, start: int, stop: int, writer: ThreadPoolExecutor) -> tuple[ParquetBuffer, "Future[None]"]:
         """Sample the ids start .. stop; returns the buffer and the encoding of the last batch, perhaps not over yet."""

@@ -5,6 +5,7 @@ from typing import TypeVar
 
 import ray
 
+from lfiw_ray.engine import metrics
 from lfiw_ray.engine.cluster import unwrapped
 
 T = TypeVar("T")
@@ -17,7 +18,7 @@ def over_groups(what: str, task: Callable[[list[int]], T], groups: Sequence[list
     """
     with unwrapped(what):
         shared = ray.put(task)  # what it carries goes to each node once
-        for reference in [_call.remote(shared, group) for group in groups]:
+        for reference in [_call.remote(what, shared, group) for group in groups]:
             yield ray.get(reference)
 
 
@@ -28,7 +29,7 @@ def merged(what: str, task: Callable[[list[int]], T], groups: Sequence[list[int]
     """
     with unwrapped(what):
         shared, join = ray.put(task), ray.put(merge)
-        level = [_call.remote(shared, group) for group in groups]
+        level = [_call.remote(what, shared, group) for group in groups]
         while len(level) > 1:
             level = [_merge.remote(join, *pair) for pair in _pairs(level)]
         result: T = ray.get(level[0])
@@ -45,5 +46,7 @@ def _merge(join: Callable[[T, T], T], first: T, second: T | None = None) -> T:
 
 
 @ray.remote
-def _call(task: Callable[[list[int]], T], group: list[int]) -> T:
-    return task(group)
+def _call(what: str, task: Callable[[list[int]], T], group: list[int]) -> T:
+    result = task(group)
+    metrics.count("lfiw_tasks_total", 1, work=what)
+    return result

@@ -6,6 +6,8 @@ killed.
 """
 
 import logging
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -25,14 +27,29 @@ def local_ray(**options: Any) -> Iterator[None]:
     Connects where RAY_ADDRESS says so; then Ray's processes are another's, and are left alone.
     """
     others = set(psutil.Process().children())
-    ray.init(**options)
+    _init(options)
     daemons = [process for process in psutil.Process().children() if process not in others]
     try:
         yield
     finally:
-        workers = [worker for daemon in daemons if daemon.is_running() for worker in daemon.children(recursive=True)]
+        workers = [worker for daemon in daemons for worker in _below(daemon)]
         ray.shutdown()
         _end(daemons + workers)
+
+
+def _init(options: dict[str, Any]) -> None:
+    """Ray takes SIGTERM for itself, and would end with exit code 15; a handler that a program has set stays."""
+    before = signal.getsignal(signal.SIGTERM)
+    ray.init(**options)
+    if callable(before) and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)
+
+
+def _below(daemon: psutil.Process) -> list[psutil.Process]:
+    try:
+        return daemon.children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []  # its workers end with it, or are seen to by the raylet
 
 
 def _end(processes: list[psutil.Process]) -> None:

@@ -4,7 +4,7 @@ Built on Ray Data: a dataset of shard ids, `map_batches` on an actor pool for ea
 a worker reads and writes storage and hands on a few numbers.
 """
 
-import logging
+import json
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -17,21 +17,42 @@ import torch
 
 from lfiw_ray import errors
 from lfiw_ray.config_pool import PoolConfig
+from lfiw_ray.core import blocks, so_far
+from lfiw_ray.core.so_far import SoFar
+from lfiw_ray.engine import metrics
 from lfiw_ray.engine.cluster import capacity, unwrapped
+from lfiw_ray.engine.progress import Progress
 from lfiw_ray.errors import ConfigError, LfiwError, WorkerError
-
-log = logging.getLogger(__name__)
+from lfiw_ray.store.shards import Mark
 
 TASK_RETRIES = 3  # of a shard whose worker died; then the shard fails with its name
 NO_PROGRESS_TIMEOUT_S = 1800.0
-_SECONDS_BETWEEN_LINES = 10.0
+WINDOW = 4096  # shards handed to Ray Data at once; the next ones get new actors
+COUNTERS = {"generate": "lfiw_samples_generated_total", "score": "lfiw_samples_scored_total"}
+"""Steps whose rows have a metric of their own."""
+
+
+class Done(NamedTuple):
+    """A shard that is committed."""
+
+    rows: int
+    made: bool = True
+    """now, and not in an earlier call"""
+    bytes: int = 0
+    block_sums: dict[str, Any] | None = None
+    """of a shard of weights: what its done mark says of its blocks"""
+
+    @classmethod
+    def of(cls, mark: Mark, made: bool) -> "Done":
+        """What a done mark says."""
+        return cls(mark.rows, made, mark.bytes, mark.extra.get("blocks"))
 
 
 class ShardWorker(Protocol):
     """Does one step for one shard; a plain class that a test calls without a cluster."""
 
-    def run_shard(self, shard: int) -> int:
-        """Do the work and commit it; returns the number of rows."""
+    def run_shard(self, shard: int) -> Done:
+        """Do the work and commit it."""
         ...
 
 
@@ -56,25 +77,45 @@ class _Actor:
     and would retry it.
     """
 
-    def __init__(self, step: Step):
+    def __init__(self, what: str, step: Step):
         if not step.num_gpus:
             torch.set_num_threads(step.pool.num_threads)
-        self._name, self._worker = step.name, step.worker()
+        self._name, self._labels = step.name, {"work": what, "step": step.name}
+        if ray.get_runtime_context().was_current_actor_reconstructed:
+            metrics.count("lfiw_restarted_workers_total", 1, **self._labels)
+        self._worker = step.worker()
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         (shard,) = batch["shard"]
-        rows, failure, began = 0, str(batch["failure"][0]), time.monotonic()
+        found, failure, began = Done(0, made=False), str(batch["failure"][0]), time.monotonic()
         if not failure:
             try:
-                rows = self._worker.run_shard(int(shard))
+                found = self._worker.run_shard(int(shard))
             except LfiwError as err:
                 failure = f"{type(err).__name__} {err}"
-        done = {f"{self._name}_rows": [rows], f"{self._name}_s": [time.monotonic() - began], "failure": [failure]}
+                metrics.count("lfiw_failed_shards_total", 1, **self._labels)
+        seconds = time.monotonic() - began
+        if found.made:
+            self._count(found, seconds)
+        done = {f"{self._name}_rows": [found.rows], f"{self._name}_s": [seconds], "failure": [failure]}
+        if found.made and found.block_sums and not batch["weighed"][0]:  # of the first step that gives weights
+            done["weighed"] = [json.dumps([found.rows, found.block_sums])]
         return {**batch, **{name: np.array(column) for name, column in done.items()}}
 
+    def _count(self, found: Done, seconds: float) -> None:
+        metrics.count("lfiw_rows_total", found.rows, **self._labels)
+        metrics.count("lfiw_written_bytes_total", found.bytes, **self._labels)
+        metrics.observe("lfiw_shard_seconds", seconds, **self._labels)
+        if self._name in COUNTERS:
+            metrics.count(COUNTERS[self._name], found.rows, work=self._labels["work"])
 
-def run_shards(what: str, shards: Sequence[int], steps: Sequence[Step]) -> dict[str, float]:
+
+def run_shards(
+    what: str, shards: Sequence[int], steps: Sequence[Step], weighed: SoFar = so_far.NOTHING
+) -> dict[str, float]:
     """Do all steps for all shards; returns rows and busy seconds of each step.
+
+    `weighed` are the weights of shards that were scored before, for ESS so far.
 
     Raises
     ------
@@ -88,15 +129,15 @@ def run_shards(what: str, shards: Sequence[int], steps: Sequence[Step]) -> dict[
     totals: dict[str, float] = {}
     left = set(shards)
     _check_room(steps)
-    progress = _Progress(what, len(shards))
     try:
-        with unwrapped(what):
-            for row in _stream(shards, steps):
+        with unwrapped(what), Progress(what, len(shards), weighed) as progress:
+            for row in _stream(what, shards, steps):
                 left.remove(int(row.pop("shard")))
                 _raise_failure(row.pop("failure"))
+                new = _weights(row.pop("weighed"))
                 for name, value in row.items():
                     totals[name] = totals.get(name, 0.0) + float(value)
-                progress.show(len(shards) - len(left), totals)
+                progress.add(totals, new)
     except WorkerError as err:
         raise WorkerError(f"{str(err).rstrip('.')}; shards not done: {_shown(sorted(left))}") from err
     if left:
@@ -104,7 +145,13 @@ def run_shards(what: str, shards: Sequence[int], steps: Sequence[Step]) -> dict[
     return totals
 
 
-def _stream(shards: Sequence[int], steps: Sequence[Step]) -> Iterator[dict[str, Any]]:
+def _stream(what: str, shards: Sequence[int], steps: Sequence[Step]) -> Iterator[dict[str, Any]]:
+    """A row for each shard, in windows: Ray Data's driver keeps some kilobytes of a shard until its dataset is done."""
+    for start in range(0, len(shards), WINDOW):
+        yield from _window(what, shards[start : start + WINDOW], steps)
+
+
+def _window(what: str, shards: Sequence[int], steps: Sequence[Step]) -> Iterator[dict[str, Any]]:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_no_progress_timeout_s = NO_PROGRESS_TIMEOUT_S
@@ -113,14 +160,14 @@ def _stream(shards: Sequence[int], steps: Sequence[Step]) -> Iterator[dict[str, 
         # Ray 2.60 has no named argument for the number of retries yet; without it a poisonous shard retries for ever.
         warnings.filterwarnings("ignore", message=".*ray_remote_args.*")
         dataset = ray.data.from_items(
-            [{"shard": shard, "failure": ""} for shard in shards], override_num_blocks=len(shards)
+            [{"shard": shard, "failure": "", "weighed": ""} for shard in shards], override_num_blocks=len(shards)
         )
         for step in steps:
             dataset = dataset.map_batches(
                 type(step.name.capitalize(), (_Actor,), {}),  # the name that the dashboard shows
                 batch_size=1,
                 compute=_strategy(step.pool, step.at_once),
-                fn_constructor_args=(step,),
+                fn_constructor_args=(what, step),
                 num_cpus=step.pool.cpus_per_actor,
                 num_gpus=step.num_gpus or None,
                 max_concurrency=step.at_once,
@@ -128,6 +175,13 @@ def _stream(shards: Sequence[int], steps: Sequence[Step]) -> Iterator[dict[str, 
                 max_task_retries=TASK_RETRIES,
             )
         yield from dataset.iter_rows()
+
+
+def _weights(weighed: str) -> SoFar | None:
+    if not weighed:
+        return None
+    rows, block_sums = json.loads(weighed)
+    return so_far.of(blocks.from_json(block_sums), rows)
 
 
 def _raise_failure(failure: str) -> None:
@@ -163,20 +217,3 @@ def _strategy(pool: PoolConfig, at_once: int) -> ray.data.ActorPoolStrategy:
 def _shown(shards: Sequence[int]) -> str:
     first = ", ".join(f"{s:05d}" for s in shards[:5])
     return first + (", ..." if len(shards) > 5 else "")
-
-
-class _Progress:
-    """A line in the log every few seconds."""
-
-    def __init__(self, what: str, total: int):
-        self._what, self._total = what, total
-        self._began = self._last = time.monotonic()
-
-    def show(self, done: int, totals: dict[str, float]) -> None:
-        now = time.monotonic()
-        if done < self._total and now - self._last < _SECONDS_BETWEEN_LINES:
-            return
-        self._last = now
-        rows = max((v for k, v in totals.items() if k.endswith("_rows")), default=0.0)
-        rate = rows / (now - self._began)
-        log.info("%s: %d of %d shards, %d rows, %.0f rows/s", self._what, done, self._total, rows, rate)

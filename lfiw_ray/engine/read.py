@@ -47,7 +47,7 @@ def marked_blocks(table: Table) -> BlockStats:
             break
         try:
             parts.append(blocks.from_json(mark.extra["blocks"]))
-        except (KeyError, ValueError) as err:
+        except (KeyError, ValueError, TypeError) as err:
             raise ShardError(f"the mark of {table.path(shard)} holds no block sums ({err}); run with --repair") from err
     if len(parts) < table.layout.num_shards:
         raise ShardError(f"shard {table.path(len(parts))} is not committed; run the stage that writes it")

@@ -20,6 +20,7 @@ from lfiw_ray.store.moments_file import read_npz
 from lfiw_ray.store.shards import Layout, Table
 
 MIN_ROWS_TO_EXTRAPOLATE = 100
+MAX_SHARDS = 2_000_000
 
 
 class FitRows(NamedTuple):
@@ -150,6 +151,7 @@ def prepare(config: PipelineConfig) -> tuple[Run, Real]:
     plans = stage_plans(config, fingerprint(data), identity(config.generator))
     num_compared = len(reference_rows(data, splits, config).compared)
     run = Run(config, url, plans, (height, width, channels), rows, len(splits.classifier), num_compared)
+    _check_shards(run)
     _check_pools(run)
     _check_folder(run)
     _check_labels(config, data)
@@ -186,6 +188,16 @@ def _check_folder(run: Run) -> None:
         raise ConfigError(
             f"generate.num_samples: {config.generator.external.path} holds {found} samples; the first {outside} are "
             f"set aside (weights.num_tuning_rows, evaluate.naive), so the pool has at most {max(found - outside, 0)}"
+        )
+
+
+def _check_shards(run: Run) -> None:
+    """A driver keeps the number of every shard, and an object store lists every file."""
+    most = max(run.table(name).layout.num_shards for name in run.tables)
+    if most > MAX_SHARDS:
+        raise ConfigError(
+            f"generate.rows_per_shard: {run.config.generate.rows_per_shard} rows a shard make {most:,} shards of a "
+            f"table, at most {MAX_SHARDS:,} are handled; use larger shards"
         )
 
 

@@ -6,6 +6,7 @@ from lfiw_ray.core import blocks
 from lfiw_ray.core.folds import fold_of
 from lfiw_ray.engine.committee import Committee, Member
 from lfiw_ray.engine.models import load_model
+from lfiw_ray.engine.pool import Done
 from lfiw_ray.errors import NonFiniteError
 from lfiw_ray.models.classifier import Classifier
 from lfiw_ray.models.transfer import to_device, to_host
@@ -32,11 +33,11 @@ class ScoreWorker:
         self._samples, self._features, self._weights = samples, features, weights
         self._batch_size = batch_size
 
-    def run_shard(self, shard: int) -> int:
+    def run_shard(self, shard: int) -> Done:
         """Score and commit a shard; one that is committed already is left alone."""
-        start, stop = self._weights.layout.bounds(shard)
+        start, _ = self._weights.layout.bounds(shard)
         if self._weights.is_done(shard):
-            return stop - start
+            return Done.of(self._weights.mark(shard), made=False)
         sample_ids, inputs = self._read(shard)
         logits, log_w = np.empty(len(sample_ids), np.float32), np.empty(len(sample_ids), np.float32)
         folds = fold_of(sample_ids, len(self._committee))
@@ -47,8 +48,8 @@ class ScoreWorker:
                 logits[rows], log_w[rows] = weigh(members, part, sample_ids[rows], self._batch_size)
         sums = blocks.to_json(blocks.block_stats(log_w, start))
         data = weights_parquet(sample_ids, logits, log_w)
-        shards.commit(self._weights.folder, shard, self._weights.plan, len(log_w), data, {"blocks": sums})
-        return stop - start
+        mark = shards.commit(self._weights.folder, shard, self._weights.plan, len(log_w), data, {"blocks": sums})
+        return Done.of(mark, made=True)
 
     def _read(self, shard: int) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
         """Sample ids and inputs of a shard; only the tables that the classifiers see are opened."""

@@ -10,6 +10,7 @@ from typing import Any
 from lfiw_ray.core.digest import digest
 from lfiw_ray.engine.run import Run
 from lfiw_ray.store import stages
+from lfiw_ray.store.contents import parsed
 from lfiw_ray.store.folder import Folder
 
 NAME = "results.json"
@@ -31,7 +32,7 @@ def read(run: Run, name: str) -> dict[str, Any] | None:
     """A study's results; None when it was not run."""
     if not is_finished(run, name):
         return None
-    results: dict[str, Any] = json.loads(stages.read(_folder(run, name), NAME))
+    results: dict[str, Any] = parsed(stages.read(_folder(run, name), NAME), url(run, name))
     return results
 
 

@@ -75,6 +75,7 @@ def train(
             for step in _steps_left(state, steps_per_epoch):
                 train_log.add(stepper.take(data, step, config.epochs * steps_per_epoch))
                 state.progress.step = step + 1
+                train_log.step(step + 1, config.epochs * steps_per_epoch)
                 if clock.minutes_are_over(step) and state.progress.step % steps_per_epoch:
                     guard.refuse()
                     state.progress.sums = train_log.sums()

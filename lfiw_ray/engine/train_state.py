@@ -139,7 +139,8 @@ def _read_mark(folder: Folder, name: str) -> dict[str, Any]:
         mark: dict[str, Any] = json.loads(folder.read(name))
         if not mark.keys() >= {"plan", "sha256", "progress"}:
             raise ValueError(f"it has the keys {sorted(mark)}")
-    except (ValueError, AttributeError) as err:
+        Progress(**mark["progress"])
+    except (ValueError, AttributeError, TypeError, RecursionError) as err:
         raise StoreError(
             f"{folder.path(name)} is not a checkpoint's mark ({err}); remove {folder.url} to train from the start"
         ) from err

@@ -23,7 +23,7 @@ from lfiw_ray.core.set_sums import Sums
 from lfiw_ray.engine.embed import reads_classifiers_table
 from lfiw_ray.engine.features import build_extractor, refuse_other_weights
 from lfiw_ray.engine.measure import Reference
-from lfiw_ray.engine.pool import Step, run_shards
+from lfiw_ray.engine.pool import Done, Step, run_shards
 from lfiw_ray.engine.read import shard_log_w, shards_of
 from lfiw_ray.engine.run import Run
 from lfiw_ray.errors import ConfigError
@@ -73,20 +73,20 @@ class SumWorker:
         self._run, self._form, self._units, self._weights = run, form, units, weights
         self._current: tuple[str, Callable[[int], Extracted]] | None = None
 
-    def run_shard(self, index: int) -> int:
+    def run_shard(self, index: int) -> Done:
         """Add up and commit a group; one that is committed already is left alone."""
         name, group = self._units[index]
         table = table_of(self._run, name)
         start, stop = table.layout.bounds(group)
         if table.is_done(group):
-            return stop - start
+            return Done(stop - start, made=False)
         if self._current is None or self._current[0] != name:
             self._current = name, self._reader(name)
         read = self._current[1]
         parts = (self._of_shard(read, shard) for shard in shards_of(self._run.table("samples"), start, stop))
         data = to_parquet(sums_table(reduce(merge, parts)))
-        shards.commit(table.folder, group, table.plan, stop - start, data, {"weights_sha256": self._weights[name]})
-        return stop - start
+        about = {"weights_sha256": self._weights[name]}
+        return Done.of(shards.commit(table.folder, group, table.plan, stop - start, data, about), made=True)
 
     def _of_shard(self, read: Callable[[int], Extracted], shard: int) -> dict[str, Sums]:
         weights = self._run.table("weights")

@@ -45,5 +45,5 @@ def description_from_bytes(data: bytes, name: str) -> Description:
         body = json.loads(data)
         height, width, channels = body["image_shape"]
         return Description(body["kind"], body["config"], (height, width, channels), body["extra"])
-    except (ValueError, KeyError, TypeError) as err:
+    except (ValueError, KeyError, TypeError, RecursionError) as err:
         raise DataError(f"{name} does not describe a model ({err!r}); remove its folder and train again") from err

@@ -1,6 +1,8 @@
 """A generator in one file: a TorchScript module, or a program saved by `torch.export`, from noise to images.
 
-Such a file is code of its maker, which runs with the rights of the worker that loads it: use files that you trust.
+Such a file is a program of its maker, which runs with the rights of the worker that loads it: use files that you
+trust.  It is never unpickled freely, though: an exported program keeps tensors as pickles, which torch would read
+without restriction, and which may hold plain tensors only here.
 
 The module maps noise z (N, latents) float32, standard normal, to images (N, C, H, W), either uint8 or float in
 [-1, 1], which is rounded to the 8-bit grid like real data.  An exported program needs a dynamic first dimension.
@@ -9,8 +11,11 @@ Noise is drawn per fixed block of sample ids (`core.noise.by_block`), so that a 
 """
 
 import io
+import os
 import warnings
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -82,8 +87,23 @@ def _loaded(data: bytes, device: str) -> torch.nn.Module:
             module: torch.nn.Module = torch.jit.load(io.BytesIO(data), map_location=device)  # type: ignore[no-untyped-call]
         return module.eval()
     if any("models/" in name or "serialized_exported_program" in name for name in names):
-        return torch.export.load(io.BytesIO(data)).module().to(device)
+        with _tensors_only():
+            return torch.export.load(io.BytesIO(data)).module().to(device)
     raise ConfigError(f"generator.external.path: {_WANTED}")
 
 
+@contextmanager
+def _tensors_only() -> Iterator[None]:
+    """Inside, `torch.load` refuses everything but tensors and plain values, whatever its caller asks for."""
+    before = os.environ.get(_FORCE)
+    os.environ[_FORCE] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(_FORCE)
+        if before is not None:
+            os.environ[_FORCE] = before
+
+
+_FORCE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"  # torch's own variable
 _WANTED = "the file is neither a TorchScript module (torch.jit.save) nor an exported program (torch.export.save)"

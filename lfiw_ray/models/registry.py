@@ -84,7 +84,11 @@ def build(description: Description) -> nn.Module:
 
 def load(weights: bytes, description: bytes, name: str) -> nn.Module:
     """A finished model in evaluation mode; DataError names the file at fault."""
-    model = build(description_from_bytes(description, f"{name}/model.json"))
+    described = description_from_bytes(description, f"{name}/model.json")
+    try:
+        model = build(described)
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError) as err:
+        raise DataError(f"{name}/model.json does not describe a model ({err}); train again") from err
     try:
         model.load_state_dict(tensors_from_bytes(weights, f"{name}/model.safetensors"))
     except RuntimeError as err:

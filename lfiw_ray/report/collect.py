@@ -1,7 +1,6 @@
 """From a finished run to what its page shows; reads small results and a few dozen images."""
 
 import datetime
-import json
 from typing import Any
 
 import numpy as np
@@ -9,6 +8,7 @@ import numpy as np
 from lfiw_ray.argv import to_yaml
 from lfiw_ray.engine import curve_files, study_files
 from lfiw_ray.engine.committee import CALIBRATION
+from lfiw_ray.engine.cost import stage_costs, stored_bytes
 from lfiw_ray.engine.diagnose import NAME as DIAGNOSTICS
 from lfiw_ray.engine.evaluate import NAME as EVALUATION
 from lfiw_ray.engine.external import is_external
@@ -19,7 +19,8 @@ from lfiw_ray.engine.run import Real, Run
 from lfiw_ray.engine.train import HISTORY
 from lfiw_ray.report.inputs import ReportInputs
 from lfiw_ray.report.studies import VIEWS
-from lfiw_ray.store import runs, stages, timings
+from lfiw_ray.store import runs, stages
+from lfiw_ray.store.contents import parsed, understood
 from lfiw_ray.store.folder import Folder
 
 NUM_EXTREMES = 24
@@ -27,7 +28,12 @@ _HELD_OUT = "held_out_loss"
 
 
 def collect(run: Run, real: Real) -> ReportInputs:
-    """Read everything; raises StoreError when a stage is not finished."""
+    """Read everything; raises StoreError when a stage is not finished, or its results are not this program's."""
+    with understood(f"the results of {run.url}"):
+        return _collected(run, real)
+
+
+def _collected(run: Run, real: Real) -> ReportInputs:
     record = runs.read_run(Folder(run.url))
     found = _json(run, "diagnostics", DIAGNOSTICS)
     calibration = _json(run, "classifier", CALIBRATION)
@@ -41,7 +47,7 @@ def collect(run: Run, real: Real) -> ReportInputs:
         seed=run.config.seed,
         plans=run.plans,
         git_commit=record["git_commit"],
-        stage_seconds=timings.read(Folder(run.url)),
+        **_costs(run),
         **_images(run, real),
         log_w_histogram=(np.array(found["log_w_histogram"]["edges"]), np.array(found["log_w_histogram"]["counts"])),
         lorenz=tuple(np.array(found["lorenz"][name]) for name in ("rows", "weight", "weight_naive")),  # type: ignore[arg-type]
@@ -60,12 +66,23 @@ def collect(run: Run, real: Real) -> ReportInputs:
     )
 
 
+def _costs(run: Run) -> dict[str, Any]:
+    costs = stage_costs(run)
+    return {
+        "stage_seconds": {one.stage: one.seconds for one in costs},
+        "expected_s": {one.stage: one.expected_s for one in costs if one.expected_s is not None},
+        "stage_money": {one.stage: one.money for one in costs if one.money is not None},
+        "currency": run.config.cost.currency,
+        "stored_bytes": stored_bytes(run),
+    }
+
+
 def _curves(run: Run) -> tuple[dict[str, Any], np.ndarray] | None:
     found = curve_files.finished(run)
     return None if found is None else (found, curve_files.images(run))
 
 
-def _images(run: Run, real: Real) -> dict[str, np.ndarray]:
+def _images(run: Run, real: Real) -> dict[str, Any]:
     """The images of the page, and the log weights of those that were picked by them."""
     outer = extremes(run, NUM_EXTREMES)
     size = run.config.report.grid_rows * run.config.report.grid_columns
@@ -82,7 +99,7 @@ def _images(run: Run, real: Real) -> dict[str, np.ndarray]:
 
 
 def _json(run: Run, stage: str, name: str) -> dict[str, Any]:
-    body: dict[str, Any] = json.loads(stages.read(run.folder(stage), name))
+    body: dict[str, Any] = parsed(stages.read(run.folder(stage), name), run.folder(stage).path(name))
     return body
 
 
@@ -126,7 +143,7 @@ def _trained(run: Run) -> tuple[str, ...]:
 
 
 def _training(run: Run) -> dict[str, dict[str, Any]]:
-    histories = {stage: json.loads(stages.read(run.folder(stage), HISTORY)) for stage in _trained(run)}
+    histories: dict[str, Any] = {stage: _json(run, stage, HISTORY) for stage in _trained(run)}
     return {name: curve for stage, history in histories.items() for name, curve in curves_of(history, stage).items()}
 
 

@@ -4,6 +4,7 @@ The page shows these and computes nothing but their formatting, so a number on i
 A quantity that does not exist is None or NaN, and shows as "n/a" with its reason.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,6 +62,10 @@ class ReportInputs(NamedTuple):
         Study of known answer to its results, whose keys its docstring names; those that were run, none or more.
     sweep
         None, or the results of the sweep that lies in the run folder, whatever its settings (`studies.sweep`).
+    expected_s, stage_money, currency
+        Stage to estimated seconds, and to money in that currency, where they are known.
+    stored_bytes
+        Stage (of `plans`) to the bytes in its folder.
     curves
         None, or the results of `studies.evaluation_curves` and its images, uint8 (3 m, H, W, C).
     """
@@ -96,3 +101,7 @@ class ReportInputs(NamedTuple):
     studies: dict[str, dict[str, Any]]
     sweep: dict[str, Any] | None = None
     curves: tuple[dict[str, Any], np.ndarray] | None = None
+    expected_s: Mapping[str, float] = {}
+    stage_money: Mapping[str, float] = {}
+    currency: str = ""
+    stored_bytes: Mapping[str, int] = {}

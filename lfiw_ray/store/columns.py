@@ -5,6 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lfiw_ray.errors import DataError
+from lfiw_ray.store.failures import explained, kinds
 
 
 def read_files(url: str, name: str) -> pa.ChunkedArray:
@@ -18,8 +19,10 @@ def read_files(url: str, name: str) -> pa.ChunkedArray:
     try:
         fs, path = fsspec.core.url_to_fs(url)
         paths = sorted(fs.glob(f"{path.rstrip('/')}/*.parquet")) if fs.isdir(path) else [path]
-    except (ValueError, ImportError, OSError) as err:
+    except (ValueError, ImportError) as err:
         raise DataError(f"{url} cannot be opened: {err}") from err
+    except kinds() as err:
+        raise DataError(f"{url} cannot be opened: {explained(err)}") from err
     if not paths:
         raise DataError(f"{url} holds no *.parquet file")
     return pa.chunked_array([chunk for path in paths for chunk in _read(fs, path, name).chunks])
@@ -32,5 +35,7 @@ def _read(fs: fsspec.AbstractFileSystem, path: str, name: str) -> pa.ChunkedArra
             if name not in table.schema_arrow.names:
                 raise DataError(f"{path} has no column {name!r}; it has {', '.join(table.schema_arrow.names)}")
             return table.read(columns=[name]).column(name)
-    except (pa.ArrowException, OSError) as err:
+    except pa.ArrowException as err:
         raise DataError(f"{path} cannot be read: {err}") from err
+    except kinds() as err:
+        raise DataError(f"{path} cannot be read: {explained(err)}") from err

@@ -13,6 +13,7 @@ import fsspec
 import numpy as np
 
 from lfiw_ray.errors import DataError
+from lfiw_ray.store.failures import explained, kinds
 
 
 class KeptMoments(NamedTuple):
@@ -48,8 +49,10 @@ def read_npz(url: str, num_features: int | None) -> KeptMoments:
     try:
         with fsspec.open(url, "rb") as file:
             data = file.read()
-    except (OSError, ValueError, ImportError) as err:
+    except (ValueError, ImportError) as err:
         raise DataError(f"{url} cannot be read: {err}") from err
+    except kinds() as err:
+        raise DataError(f"{url} cannot be read: {explained(err)}") from err
     return of_npz(data, url, num_features)
 
 

@@ -5,7 +5,9 @@ from collections.abc import Collection
 from typing import Any
 
 from lfiw_ray.errors import StoreError
+from lfiw_ray.places import shown
 from lfiw_ray.store.folder import Folder
+from lfiw_ray.store.links import refuse_links
 
 NAME = "run.json"
 _SAME_FIELDS = "no field differs: the real data are other ones, or another version of the program made the run"
@@ -19,7 +21,7 @@ def differing_fields(old: dict[str, Any], new: dict[str, Any], prefix: str = "")
         if isinstance(before, dict) and isinstance(after, dict):
             lines += differing_fields(before, after, f"{prefix}{key}.")
         elif before != after:
-            lines.append(f"{prefix}{key}: {before!r} there, {after!r} now")
+            lines.append(f"{prefix}{key}: {shown(before)} there, {shown(after)} now")
     return lines
 
 
@@ -44,8 +46,9 @@ def open_run(
     Raises
     ------
     StoreError
-        When the folder belongs to another plan, with the differing fields; or cannot be written.
+        When the folder belongs to another plan, with the differing fields; holds a link out of it; cannot be written.
     """
+    refuse_links(folder)
     if folder.exists(NAME):
         old = read_run(folder)
         if _bound(old["plans"], free) != _bound(plans, free):
@@ -70,7 +73,9 @@ def read_run(folder: Folder) -> dict[str, Any]:
         body: dict[str, Any] = json.loads(folder.read(NAME))
         if not body.keys() >= {"planned", "plans"}:
             raise ValueError(f"it has the keys {sorted(body)}")
-    except (ValueError, AttributeError) as err:
+        if not (isinstance(body["planned"], dict) and isinstance(body["plans"], dict)):
+            raise ValueError("its keys `planned` and `plans` are no objects")
+    except (ValueError, AttributeError, RecursionError) as err:
         raise StoreError(
             f"{folder.path(NAME)} is not a run's record ({err}); choose another run folder (--run)"
         ) from err

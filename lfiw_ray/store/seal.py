@@ -19,9 +19,13 @@ def sealed(body: dict[str, Any]) -> bytes:
 
 def unsealed(data: bytes) -> dict[str, Any]:
     """The object without its seal; ValueError when it is torn or was altered."""
-    body = json.loads(data)
-    if not isinstance(body, dict):
-        raise ValueError("it is no JSON object")
-    if body.pop(SEAL, None) != digest(body):
+    try:
+        body = json.loads(data)
+        if not isinstance(body, dict):
+            raise ValueError("it is no JSON object")
+        found, expected = body.pop(SEAL, None), digest(body)
+    except RecursionError as err:
+        raise ValueError("it is nested too deeply") from err
+    if found != expected:
         raise ValueError("its seal does not fit: it is torn or was altered")
     return body

@@ -13,12 +13,13 @@ from contextlib import contextmanager
 from itertools import pairwise
 from typing import IO, Any, NamedTuple
 
-from lfiw_ray.errors import ShardError, StoreError
+from lfiw_ray.errors import MissingFileError, ShardError, StoreError
 from lfiw_ray.store.folder import Folder
 from lfiw_ray.store.seal import sealed, unsealed
 
 TAIL_BYTES = 65_536  # holds the footer of a Parquet file of a hundred row groups
 _READERS = 16
+_MARKS_AT_ONCE = 1024  # read ahead of who takes them
 
 
 class Layout(NamedTuple):
@@ -54,6 +55,9 @@ class Mark(NamedTuple):
     extra: dict[str, Any]
 
 
+_KINDS = {"shard": int, "plan": str, "rows": int, "bytes": int, "sha256": str, "tail_sha256": str, "extra": dict}
+
+
 class Table(NamedTuple):
     """A sharded table of a run: where it lies, what made it, how its rows are cut."""
 
@@ -68,11 +72,12 @@ class Table(NamedTuple):
 
     def is_done(self, shard: int) -> bool:
         """Whether a shard is committed by this plan; another plan's is an error."""
-        return bool(self.folder.exists(mark_name(shard))) and self._checked(shard) is not None
+        found = find_mark(self.folder, shard)
+        return found is not None and self._of_plan(found) is not None
 
     def mark(self, shard: int) -> Mark:
         """The mark of a committed shard of this plan; ShardError when there is none."""
-        return self._checked(shard)
+        return self._of_plan(read_mark(self.folder, shard))
 
     def read(self, shard: int) -> bytes:
         """A committed shard's bytes, checked against its mark."""
@@ -88,8 +93,7 @@ class Table(NamedTuple):
         """Where a shard's rows lie, for messages."""
         return self.folder.path(data_name(shard))
 
-    def _checked(self, shard: int) -> Mark:
-        mark = read_mark(self.folder, shard)
+    def _of_plan(self, mark: Mark) -> Mark:
         if mark.plan != self.plan:
             raise StoreError(_foreign(self.folder, mark, self.plan))
         return mark
@@ -134,16 +138,21 @@ def read_mark(folder: Folder, shard: int) -> Mark:
     ShardError
         When there is none, or it cannot be understood.
     """
-    name = mark_name(shard)
-    if not folder.exists(name):
-        raise ShardError(f"shard {folder.path(name)} is not committed; run the stage that writes it")
-    return _parse_mark(folder, shard)
+    mark = find_mark(folder, shard)
+    if mark is None:
+        raise ShardError(f"shard {folder.path(mark_name(shard))} is not committed; run the stage that writes it")
+    return mark
 
 
-def _parse_mark(folder: Folder, shard: int) -> Mark:
-    path = folder.path(mark_name(shard))
+def find_mark(folder: Folder, shard: int) -> Mark | None:
+    """The same, or None when there is none."""
+    data, path = folder.find(mark_name(shard)), folder.path(mark_name(shard))
+    if data is None:
+        return None
     try:
-        mark = Mark(**unsealed(folder.read(mark_name(shard))))
+        mark = Mark(**unsealed(data))
+        if not all(type(value) is _KINDS[name] for name, value in mark._asdict().items()):
+            raise ValueError("a field is of another type")
     except (ValueError, TypeError) as err:
         raise ShardError(f"{path} is not a done mark ({err}); run again with --repair to regenerate the shard") from err
     if mark.shard != shard:
@@ -159,8 +168,8 @@ def read_data(folder: Folder, mark: Mark) -> bytes:
     ShardError
         Naming the file, when it is missing, torn or altered.
     """
-    _refuse_missing(folder, mark)
-    data = folder.read(data_name(mark.shard))
+    with _found(folder, mark):
+        data = folder.read(data_name(mark.shard))
     _check_bytes(folder, mark, len(data), data, mark.sha256)
     return data
 
@@ -174,8 +183,7 @@ def open_data(folder: Folder, mark: Mark) -> Iterator[IO[bytes]]:
     ShardError
         Naming the file, when it is missing or torn, or its end was altered.
     """
-    _refuse_missing(folder, mark)
-    with folder.open(data_name(mark.shard)) as file:
+    with _found(folder, mark), folder.open(data_name(mark.shard)) as file:
         size = file.seek(0, io.SEEK_END)
         file.seek(max(size - TAIL_BYTES, 0))
         _check_bytes(folder, mark, size, file.read(), mark.tail_sha256)
@@ -183,10 +191,15 @@ def open_data(folder: Folder, mark: Mark) -> Iterator[IO[bytes]]:
         yield file
 
 
-def _refuse_missing(folder: Folder, mark: Mark) -> None:
-    if not folder.exists(data_name(mark.shard)):
+@contextmanager
+def _found(folder: Folder, mark: Mark) -> Iterator[None]:
+    try:
+        yield
+    except MissingFileError as err:
         path = folder.path(data_name(mark.shard))
-        raise ShardError(f"{path} is missing although it is marked as done; run again with --repair to regenerate it")
+        raise ShardError(
+            f"{path} is missing although it is marked as done; run again with --repair to regenerate it"
+        ) from err
 
 
 def _check_bytes(folder: Folder, mark: Mark, size: int, data: bytes, sha256: str) -> None:
@@ -212,13 +225,14 @@ def done_marks(table: Table) -> Iterator[Mark]:
     shards = [s for s in range(layout.num_shards) if mark_name(s) in sizes]
     _refuse_extra_shards(folder, sizes, layout)
     with ThreadPoolExecutor(_READERS) as readers:
-        for mark in readers.map(lambda s: _parse_mark(folder, s), shards):
-            _check_fit(folder, mark, plan, layout, sizes)
-            yield mark
+        for start in range(0, len(shards), _MARKS_AT_ONCE):
+            for mark in readers.map(lambda s: read_mark(folder, s), shards[start : start + _MARKS_AT_ONCE]):
+                _check_fit(folder, mark, plan, layout, sizes)
+                yield mark
 
 
 def _refuse_extra_shards(folder: Folder, sizes: dict[str, int], layout: Layout) -> None:
-    marked = [int(name[:-5]) for name in sizes if name.endswith(".json") and name[:-5].isdigit()]
+    marked = [int(name[:-5]) for name in sizes if name.endswith(".json") and name[:-5].isdecimal()]
     if marked and max(marked) >= layout.num_shards:
         path = folder.path(mark_name(max(marked)))
         raise StoreError(f"{path} is beyond this plan's {layout.num_shards} shards; choose another run folder (--run)")
@@ -258,7 +272,7 @@ def damaged(table: Table) -> dict[int, str]:
         if mark_name(shard) not in sizes:
             continue
         try:
-            mark = _parse_mark(folder, shard)
+            mark = read_mark(folder, shard)
             _check_fit(folder, mark, plan, layout, sizes)
             read_data(folder, mark)
         except ShardError as err:

@@ -87,6 +87,16 @@ def read(folder: Folder, name: str) -> bytes:
 
 def _mark(folder: Folder) -> dict[str, Any]:
     try:
-        return unsealed(folder.read(MARK))
+        mark = unsealed(folder.read(MARK))
+        if not _is_sound(mark):
+            raise ValueError(f"it has the keys {sorted(mark)}, or values of another kind")
+        return mark
     except ValueError as err:
         raise StoreError(f"{folder.path(MARK)} is not a done mark ({err}); run again with --repair") from err
+
+
+def _is_sound(mark: dict[str, Any]) -> bool:
+    kinds = {"plan": str, "files": dict, "result": dict}
+    if mark.keys() != kinds.keys() or not all(isinstance(mark[name], kind) for name, kind in kinds.items()):
+        return False
+    return all(isinstance(noted, dict) and noted.keys() == {"bytes", "sha256"} for noted in mark["files"].values())

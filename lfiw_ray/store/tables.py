@@ -73,7 +73,7 @@ def image_shape_of(schema: pa.Schema) -> tuple[int, int, int]:
     """(H, W, C) from a schema's metadata."""
     try:
         height, width, channels = json.loads((schema.metadata or {})[SHAPE_KEY])
-    except (KeyError, ValueError, TypeError) as err:
+    except (KeyError, ValueError, TypeError, RecursionError) as err:
         raise ShardError(f"the table's metadata lack the images' shape: {schema.metadata}") from err
     return height, width, channels
 

@@ -27,7 +27,7 @@ import ray
 import torch
 
 from lfiw_ray.core import frechet, inception_score, kernel_distance, manifold, moments, noise
-from lfiw_ray.engine.cluster import capacity
+from lfiw_ray.engine.cluster import present
 from lfiw_ray.models import extractors, inception
 from lfiw_ray.models.extractors import Extracted
 from lfiw_ray.models.fidelity_bridge import register_with_torch_fidelity
@@ -70,7 +70,7 @@ class Inception(NamedTuple):
 
 def rows(quick: bool) -> list[Row]:
     """All rows."""
-    sizes, gpus = QUICK if quick else FULL, capacity("GPU")
+    sizes, gpus = QUICK if quick else FULL, present("GPU")
     device = "cuda" if gpus else "cpu"
     with tempfile.TemporaryDirectory(prefix="lfiw-bench-") as here:
         weights = Path(here) / "inception.pth"

@@ -4,6 +4,10 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
+from lfiw_ray.core import blocks
+from lfiw_ray.engine.pool import Done
 from lfiw_ray.errors import ShardError
 
 
@@ -20,7 +24,7 @@ class Toy(NamedTuple):
     def __call__(self) -> "Toy":
         return self
 
-    def run_shard(self, shard: int) -> int:
+    def run_shard(self, shard: int) -> Done:
         """See the fields."""
         if shard == self.refuses:
             raise ShardError(f"shard {shard} was altered; run again with --repair")
@@ -32,4 +36,18 @@ class Toy(NamedTuple):
             raise ShardError(f"shard {shard} has not gone through {self.needs}")
         with (self.folder / f"{self.name}-{shard}").open("a") as file:
             file.write("done\n")
-        return shard + 10
+        return Done(shard + 10)
+
+
+class WeighingToy(NamedTuple):
+    """Weighs a block a shard, in 100 bytes: half of its rows have the weight 1, the others none."""
+
+    def __call__(self) -> "WeighingToy":
+        return self
+
+    def run_shard(self, shard: int) -> Done:
+        """See the class."""
+        log_w = np.zeros(8192, np.float32)
+        log_w[4096:] = -np.inf
+        sums = blocks.to_json(blocks.block_stats(log_w, 8192 * shard))
+        return Done(8192, bytes=100, block_sums=sums)

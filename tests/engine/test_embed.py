@@ -202,7 +202,7 @@ def test_a_pool_reads_the_features_of_its_own_rows(tmp_path: Path) -> None:
         "float32",
         SHAPE,
     )
-    assert worker.run_shard(0) == total
+    assert worker.run_shard(0).rows == total
     whole = extractors.random(SHAPE).extract(X).features
     for repeat in range(2):
         ids = evaluation_rows.distinct_ids(run, repeat)

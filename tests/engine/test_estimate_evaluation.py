@@ -26,7 +26,7 @@ def lines(**changes: Any) -> list[str]:
 def test_rows_bytes_and_seconds() -> None:
     """8 arms of 500 rows in 3 pools, and the real rows of the reference and of the floor."""
     stored, seconds = lines(evaluate={})
-    assert stored.split() == "embed random at most 1,300 real and 12,000 generated rows, 4 MB".split()
+    assert " ".join(stored.split()) == "embed random at most 1,300 real and 12,000 generated rows, 4 MB"
     assert re.fullmatch(r"time +embed random about [\d,]+ s at [\d,]+ rows/s an actor, 2 actor\(s\)", seconds)
     assert "2 MB" in lines(evaluate={"feature_dtype": "float16"})[0]
     assert "45,000 generated" not in lines(evaluate={"rivals": True})[0]
@@ -41,7 +41,7 @@ def test_no_more_rows_than_there_are() -> None:
 def test_all_samples_are_counted_where_they_are_one_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(estimate_evaluation, "rows_per_s", lambda *_: 100.0)
     _, whole, seconds = lines(evaluate={"whole_pool": True})
-    assert whole.split() == "whole pool random 100,000 rows, 0 MB of sums".split()
+    assert " ".join(whole.split()) == "whole pool random 100,000 rows, 0 MB of sums"
     assert "about 566 s at 100 rows/s" in seconds
     assert "about 66 s" in lines(evaluate={})[1]
 

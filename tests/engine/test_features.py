@@ -41,7 +41,7 @@ def extracted(folder: Path, rows_per_shard: int = 8192) -> Table:
     worker = ExtractWorker(domain_extractor, domain_extractor().weights_sha256, samples, features)
     for shard in reversed(range(features.layout.num_shards)):
         start, stop = features.layout.bounds(shard)
-        assert worker.run_shard(shard) == stop - start
+        assert worker.run_shard(shard).rows == stop - start
     return features
 
 
@@ -79,7 +79,7 @@ def test_a_committed_shard_is_left_alone(features: Table) -> None:
     files = sorted(Path(features.url).iterdir())
     before = [path.stat().st_mtime_ns for path in files]
     nothing = Table("/nowhere", features.plan, features.layout)
-    assert ExtractWorker(domain_extractor, "ab", nothing, features).run_shard(1) == ROWS - 8192
+    assert ExtractWorker(domain_extractor, "ab", nothing, features).run_shard(1).rows == ROWS - 8192
     assert [path.stat().st_mtime_ns for path in files] == before
 
 

@@ -1,6 +1,5 @@
 """The whole pool as one set: a kill changes no bit, and what is kept is not mixed with other weights or damaged."""
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,11 +68,11 @@ def test_groups_are_the_whole_whatever_was_killed(tmp_path: Path, real: Referenc
     add_up(cut, 2)
     with pytest.raises(ShardError, match=r"whole_pool/random/00000\.json is not committed"):
         of_table(table_of(cut, "random"), SHA256, real)
-    first = table_of(cut, "random").path(2)
-    before = os.stat(first).st_mtime_ns
+    first = Path(table_of(cut, "random").path(2))
+    before = first.stat().st_mtime_ns
     assert shards.pending(table_of(cut, "random")) == [0, 1]
     add_up(cut, 2, 1, 0)
-    assert os.stat(first).st_mtime_ns == before
+    assert first.stat().st_mtime_ns == before
     found = of_table(table_of(run, "random"), SHA256, real)
     assert of_table(table_of(cut, "random"), SHA256, real) == found
     features = SPACE.extract(X).features
@@ -121,7 +120,7 @@ def test_a_damaged_group_is_named_and_repaired(tmp_path: Path, real: Reference) 
 def test_a_feature_that_is_no_number_names_its_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> extractors.Extractor:
         class Net:
-            def outputs(self, x):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+            def outputs(self, x):  # type: ignore[no-untyped-def]
                 found, _ = SPACE.net.outputs(x)
                 found[4] = float("nan")
                 return found, None

@@ -53,6 +53,8 @@ def test_it_says_what_it_does_and_what_came_out(undisturbed: Undisturbed) -> Non
         "FID random",
         "gate",
         "downstream",
+        "MB in the run folder",
+        "USD for the nodes that were there",
     ):
         assert word in undisturbed.out
     assert undisturbed.out.rstrip().endswith(str(undisturbed.run / "report" / "index.html"))

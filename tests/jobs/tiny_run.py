@@ -21,6 +21,15 @@ import yaml
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TABLES = ("samples", "weights", "naive_weights", "selection")  # what must be the same, file by file, after any accident
+CLOCKS = ("index.html", "timings.json", "node_seconds.json")  # what every call writes again
+SECRETS = {  # which no file of a run and no line of its output may hold
+    "AWS_ACCESS_KEY_ID": "AKIAPLANTEDKEYID0000",
+    "AWS_SECRET_ACCESS_KEY": "planted/secret+access/key",
+    "AWS_SESSION_TOKEN": "planted-session-token",
+    "RAY_AUTH_TOKEN": "planted0ray0auth0token0of0enough0length0",
+    "HF_TOKEN": "hf_plantedtoken",
+    "MY_PASSWORD": "planted-password-of-somebody",
+}
 _MARKER = "LFIW_TEST_DRIVER"
 _TIMEOUT_S = 300.0
 
@@ -40,6 +49,7 @@ CONFIG: dict[str, Any] = {
     "resample": {"k": 500},
     "evaluate": {"num_repeats": 2, "num_rows": 200, "extractor_epochs": 1},
     "studies": {"names": ["toy"]},
+    "cost": {"estimate": False, "cpu_node_per_hour": 3600.0},
     "downstream": {"num_labels": 10, "num_unlabelled": 40, "num_updates": 3, "batch_size": 8, "num_seeds": 2},
 }
 
@@ -63,17 +73,19 @@ class Undisturbed(NamedTuple):
     config: Path
     run: Path
     out: str
+    err: str
 
 
 class Driver:
-    """One call of a job in a process of its own, with a local Ray of its own."""
+    """One call of a job in a process of its own, with a local Ray of its own, or the cluster at `address`."""
 
-    def __init__(self, config: Path, run: Path, *flags: str, job: str = "full_pipeline.py"):
+    def __init__(self, config: Path, run: Path | str, *flags: str, job: str = "full_pipeline.py", address: str = ""):
         self._token = uuid.uuid4().hex
         self._ray = tempfile.mkdtemp(prefix="lr")  # short: the paths of sockets must fit 107 bytes
         self._log, self._errors = (Path(self._ray) / name for name in ("out", "err"))
         environment = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"}
         environment |= {_MARKER: self._token, "RAY_TMPDIR": self._ray, "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2"}
+        environment |= {"RAY_ADDRESS": address} if address else {}
         command = [sys.executable, f"jobs/{job}", f"--config={config}", f"--run={run}", *flags]
         with self._log.open("w") as out, self._errors.open("w") as err:
             self._process = subprocess.Popen(
@@ -84,6 +96,15 @@ class Driver:
     def out(self) -> str:
         """What it has printed so far."""
         return self._log.read_text()
+
+    @property
+    def pid(self) -> int:
+        """Of the driver's process."""
+        return self._process.pid
+
+    def is_alive(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
 
     @property
     def err(self) -> str:
@@ -165,6 +186,6 @@ def digests(run: Path) -> dict[str, str]:
 
 
 def mtimes(run: Path) -> dict[str, int]:
-    """When each file of the run was last written, but for the page and the clock."""
-    files = [path for path in run.rglob("*") if path.is_file() and path.name not in ("index.html", "timings.json")]
+    """When each file of the run was last written, but for the page and the clocks."""
+    files = [path for path in run.rglob("*") if path.is_file() and path.name not in CLOCKS]
     return {str(path.relative_to(run)): path.stat().st_mtime_ns for path in files}

@@ -163,7 +163,7 @@ def test_all_rows_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench_evaluate, "FEATURES", 16)
     monkeypatch.setattr(bench_evaluate, "CLASSES", 5)
     monkeypatch.setattr(bench_evaluate, "_RANDOM_ROWS", 50)
-    monkeypatch.setattr(bench_evaluate, "capacity", lambda _: 0.0)
+    monkeypatch.setattr(bench_evaluate, "present", lambda _: 0.0)
     monkeypatch.setattr(bench_evaluate, "_started", lambda _: started.append(f"worker {len(started)}") or started[-1])
     monkeypatch.setattr(bench_evaluate.ray, "kill", ended.append)
     monkeypatch.setattr(bench_evaluate, "extraction", lambda *_: bench_evaluate.bench.measured("extraction", "", 1))
