@@ -10,23 +10,21 @@ features is of the same extractor, the second is not made, and that one is read.
 extractor's description with the digest of its weights: shards of different weights never stand side by side.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import numpy as np
-import ray
 
 from lfiw_ray.engine import features
-from lfiw_ray.engine.embed_worker import EmbedWorker, Images, Unit
+from lfiw_ray.engine.embed_worker import Images
 from lfiw_ray.engine.evaluation_rows import distinct_ids, first_rows
-from lfiw_ray.engine.pool import Step, run_shards
+from lfiw_ray.engine.fill_features import fill_features, in_store, reads_classifiers_table
 from lfiw_ray.engine.read import gather_images
 from lfiw_ray.engine.run import Real, Run
-from lfiw_ray.errors import ConfigError, ShardError
+from lfiw_ray.errors import ShardError
 from lfiw_ray.models.extractors import Extracted
 from lfiw_ray.store import shards
-from lfiw_ray.store.contents import understood
 from lfiw_ray.store.folder import Folder
 from lfiw_ray.store.shards import Layout, Table
 
@@ -45,11 +43,6 @@ def num_real_rows(run: Run, real: Real) -> int:
     return run.num_evaluation_rows + len(real.reference(run.config).others[: run.evaluation_rows])
 
 
-def reads_classifiers_table(run: Run, extractor: str) -> bool:
-    """Whether the rows of the pool are read from the classifier's table of features."""
-    return run.reads_features and run.config.classifier.extractor == extractor
-
-
 def embed(run: Run, real: Real) -> dict[str, dict[str, Any]]:
     """Fill the tables of all extractors; returns the extractors' descriptions, by name.
 
@@ -60,25 +53,7 @@ def embed(run: Run, real: Real) -> dict[str, dict[str, Any]]:
     ConfigError
         An extractor's weights are not those that other shards, or the classifier's features, were made with.
     """
-    wanted = _tables(run, real)
-    units = [Unit(*key, shard) for key, table in wanted.items() for shard in shards.pending(table)]
-    if units:
-        worker = partial(
-            EmbedWorker,
-            partial(features.build_extractor, run),
-            units,
-            wanted,
-            _images(run, real),
-            _classifiers_weights(run),
-            run.config.evaluate.feature_dtype,
-            run.image_shape,
-        )
-        step = Step("embed", worker, run.config.evaluate.pool, run.config.num_gpus)
-        run_shards("features of the evaluation", range(len(units)), [step])
-    by_name: dict[str, list[Table]] = {}
-    for (name, _), table in wanted.items():
-        by_name.setdefault(name, []).append(table)
-    return {name: _description(tables) for name, tables in by_name.items()}
+    return fill_features(run, "evaluation", _tables(run, real), _images(run, real))
 
 
 def _tables(run: Run, real: Real) -> dict[tuple[str, str], Table]:
@@ -96,7 +71,7 @@ def _images(run: Run, real: Real) -> dict[str, Images]:
     """Where the images of each part come from."""
     rows = real.reference(run.config)
     (images,) = real.share(real.data.x[np.concatenate([rows.compared, rows.others[: run.evaluation_rows]])])
-    return {REAL: partial(_real_images, images), POOL: PoolImages(run)}
+    return {REAL: partial(in_store, images), POOL: PoolImages(run)}
 
 
 def pool_features(run: Run, extractor: str, repeat: int) -> Extracted:
@@ -141,11 +116,6 @@ def _rows_as_marked(folder: Folder) -> int:
     return (marked[-1] + 1) * ROWS_PER_SHARD if marked else 0
 
 
-def _real_images(images: "ray.ObjectRef[np.ndarray]", start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers within the table, and images."""
-    return np.arange(start, stop), ray.get(images)[start:stop]
-
-
 class PoolImages:
     """Sample ids and images of consecutive rows among the distinct ids of all pools."""
 
@@ -166,24 +136,3 @@ class PoolImages:
         if self._last is None or self._last[0] != pool:
             self._last = pool, distinct_ids(self._run, pool)
         return self._last[1]
-
-
-def _classifiers_weights(run: Run) -> dict[str, str]:
-    """Digest of the weights that the classifier's table of features was made with, where it is read."""
-    name = run.config.classifier.extractor
-    return {name: features.description(run)["weights_sha256"]} if reads_classifiers_table(run, name) else {}
-
-
-def _description(tables: Sequence[Table]) -> dict[str, Any]:
-    """The extractor's description from the done marks of its tables, which must all name the same weights."""
-    found: dict[str, dict[str, Any]] = {}
-    for mark in (mark for table in tables for mark in shards.done_marks(table)):
-        with understood(f"the done mark of {tables[0].url}, or of its neighbour"):
-            found.setdefault(mark.extra["extractor"]["weights_sha256"], mark.extra["extractor"])
-    if len(found) != 1:
-        named = ", ".join(sorted(f"{sha256[:12]}..." for sha256 in found))
-        raise ConfigError(
-            f"{tables[0].url} and its neighbour hold features of extractors with weights of SHA-256 {named}; give the "
-            f"same weights to all workers and remove both folders"
-        )
-    return next(iter(found.values()))

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 import torch
 
-from lfiw_ray.engine import embed, whole_set
+from lfiw_ray.engine import whole_set
 from lfiw_ray.engine.arms import arms_of
 from lfiw_ray.engine.estimate_extractors import at_hand, floats_of, rate_line, rows_per_s
+from lfiw_ray.engine.fill_features import reads_classifiers_table
 from lfiw_ray.engine.run import Run
 from lfiw_ray.store import sums_table
 
@@ -35,7 +36,7 @@ def _storage(run: Run, name: str) -> Iterator[str]:
 def _rows(run: Run, name: str) -> dict[str, int]:
     """Rows of the tables `embedded/`."""
     rows, config = {"real": run.num_evaluation_rows + run.evaluation_rows}, run.config.evaluate
-    if not embed.reads_classifiers_table(run, name):
+    if not reads_classifiers_table(run, name):
         chosen = config.num_repeats * run.evaluation_rows * len(arms_of(config.rivals))
         rows["generated"] = min(chosen, run.config.generate.num_samples)
     return rows
@@ -51,6 +52,6 @@ def _time(run: Run, name: str) -> str:
         return f"time         embed {name}: not estimated, since a dry run downloads no weights; name a file in {field}"
     torch.set_num_threads(config.pool.num_threads)
     count = sum(_rows(run, name).values())
-    if config.whole_pool and not embed.reads_classifiers_table(run, name):
+    if config.whole_pool and not reads_classifiers_table(run, name):
         count += run.config.generate.num_samples
     return rate_line(f"embed {name}", rows_per_s(extractor, run.image_shape), count, config.pool.max_actors)

@@ -9,7 +9,7 @@ that a table and another extraction agree to the last bit on the same kind of ha
 | `features/fit_samples/`, `features/samples/` | row i is row i of the table of that name |
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -145,11 +145,3 @@ def gather_features(table: Table, sample_ids: np.ndarray) -> Extracted:
             values = vectors_of(part, name)
             out.setdefault(name, np.empty((len(sample_ids), values.shape[1]), np.float32))[where] = values
     return Extracted(out["features"], out.get("probabilities"))
-
-
-def pool_has(run: Run, extractor: Mapping[str, Any]) -> bool:
-    """Whether the pool's table of features is of an extractor with this description."""
-    if not run.reads_features:
-        return False
-    made_with = description(run)
-    return all(made_with[key] == extractor[key] for key in ("name", "weights_sha256"))

@@ -20,8 +20,8 @@ import ray
 from lfiw_ray.core import frechet, inception_score, moments, set_sums
 from lfiw_ray.core.forms import Form
 from lfiw_ray.core.set_sums import Sums
-from lfiw_ray.engine.embed import reads_classifiers_table
 from lfiw_ray.engine.features import build_extractor, refuse_other_weights
+from lfiw_ray.engine.fill_features import reads_classifiers_table
 from lfiw_ray.engine.measure import Reference
 from lfiw_ray.engine.pool import Done, Step, run_shards
 from lfiw_ray.engine.read import shard_log_w, shards_of

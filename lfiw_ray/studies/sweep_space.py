@@ -18,12 +18,12 @@ import ray
 
 from lfiw_ray.core import noise
 from lfiw_ray.core.digest import digest
-from lfiw_ray.engine.embed import POOL, REAL, ROWS_PER_SHARD, reads_classifiers_table
+from lfiw_ray.engine.embed import POOL, REAL, ROWS_PER_SHARD
 from lfiw_ray.engine.features import gather_features
+from lfiw_ray.engine.fill_features import fill_features, in_store, reads_classifiers_table
 from lfiw_ray.engine.read import gather_images
 from lfiw_ray.engine.run import Run
 from lfiw_ray.store.shards import Layout, Table
-from lfiw_ray.studies.embedded_rows import fill, in_store
 from lfiw_ray.studies.sweep_trial import Target, target_of
 
 
@@ -82,7 +82,8 @@ def space_of(run: Run, name: str, x: Any, parts: Parts) -> Space:
         pool = run.table("features/samples")
         del tables[POOL]
     images = {REAL: partial(in_store, x), POOL: partial(_samples, samples)}
-    description = fill(run, f"sweep in {name}", name, tables, images)
+    wanted = {(name, part): table for part, table in tables.items()}
+    description = fill_features(run, f"sweep in {name}", wanted, images)[name]
     targets = [_target.remote(tables[REAL], rows) for rows in (parts.validation, parts.test)]
     return Space(description, pool, *targets)
 

@@ -16,8 +16,9 @@ import ray
 from lfiw_ray.engine import features
 from lfiw_ray.engine.arms import Rows
 from lfiw_ray.engine.cluster import unwrapped
-from lfiw_ray.engine.embed import REAL, reads_classifiers_table
+from lfiw_ray.engine.embed import REAL
 from lfiw_ray.engine.embed_worker import Images
+from lfiw_ray.engine.fill_features import fill_features, in_store, reads_classifiers_table
 from lfiw_ray.engine.read import gather_images, read_log_w
 from lfiw_ray.engine.run import Real
 from lfiw_ray.models.extractors import Extracted
@@ -25,7 +26,6 @@ from lfiw_ray.store import shards, tables
 from lfiw_ray.store.shards import Layout, Table
 from lfiw_ray.store.tables import from_parquet, to_parquet
 from lfiw_ray.studies import table1_arms
-from lfiw_ray.studies.embedded_rows import fill, in_store
 from lfiw_ray.studies.table1_job import Job
 
 ROWS_PER_SHARD = 1024  # about a minute of a core's time where features are dear
@@ -92,12 +92,13 @@ def embed(job: Job, real: Real, real_rows: np.ndarray, repeats: Sequence[int]) -
     """
     pools = [] if reads_classifiers_table(job.run, job.extractor) else repeats
     (x,) = real.share(real.data.x[real_rows])
-    wanted = {REAL: real_table(job, len(real_rows))} | {_pool(repeat): pool_table(job, repeat) for repeat in pools}
+    parts = {REAL: real_table(job, len(real_rows))} | {_pool(repeat): pool_table(job, repeat) for repeat in pools}
+    tables = {(job.extractor, part): table for part, table in parts.items()}
     images: dict[str, Images] = {
         REAL: partial(in_store, x),
         **{_pool(repeat): PoolImages(job, repeat) for repeat in pools},
     }
-    return fill(job.run, f"table in {job.extractor}", job.extractor, wanted, images)
+    return fill_features(job.run, f"table in {job.extractor}", tables, images)[job.extractor]
 
 
 def real_table(job: Job, num_rows: int) -> Table:

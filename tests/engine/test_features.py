@@ -12,15 +12,14 @@ from engine_toys import SHAPE, images, write_samples, write_table
 from lfiw_ray.config import PipelineConfig
 from lfiw_ray.config_evaluate import ExtractorName
 from lfiw_ray.core.digest import digest
-from lfiw_ray.engine.embed import reads_classifiers_table
-from lfiw_ray.engine.features import ExtractWorker, build_extractor, gather_features, pool_has
+from lfiw_ray.engine.features import ExtractWorker, build_extractor, gather_features
+from lfiw_ray.engine.fill_features import reads_classifiers_table
 from lfiw_ray.engine.plans import stage_plans
 from lfiw_ray.engine.run import FitRows, Run
 from lfiw_ray.errors import ConfigError, NonFiniteError, ShardError
 from lfiw_ray.models import extractors
 from lfiw_ray.models.domain import DomainNet
 from lfiw_ray.models.extractors import FIDELITY_NAMES, Extractor
-from lfiw_ray.store import stages
 from lfiw_ray.store.shards import Table
 
 ROWS = 9000  # the last shard is short
@@ -112,16 +111,10 @@ def test_no_row_and_a_row_that_is_not_there(features: Table) -> None:
         gather_features(features, np.array([8192 + 900]))
 
 
-@pytest.mark.parametrize("same_weights", [True, False])
-def test_the_pools_table_serves_its_own_extractor_alone(tmp_path: Path, same_weights: bool) -> None:
+def test_the_classifiers_table_serves_its_own_extractor_alone(tmp_path: Path) -> None:
     sections = {"run": str(tmp_path), "generate": {"num_samples": ROWS, "rows_per_shard": 8192}, "resample": {"k": 10}}
     config = PipelineConfig.model_validate({**sections, "classifier": {"input": "both", "extractor": "random"}})
     run = Run(config, str(tmp_path), stage_plans(config, digest("x")), SHAPE, FitRows(1, 1, 1), 1, 1)
-    extractor = extractors.random(SHAPE)
-    about = extractor.describe() | ({} if same_weights else {"weights_sha256": "ab"})
-    stages.finish(run.folder("features/real"), run.plans["features/real"], {}, about)
-    assert pool_has(run, extractor.describe()) == same_weights
-    assert not pool_has(run, {**extractor.describe(), "name": "domain"})
     assert reads_classifiers_table(run, "random")
     assert not reads_classifiers_table(run, "domain")
 

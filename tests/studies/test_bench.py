@@ -1,12 +1,14 @@
 """The benchmarks: ratios are of pairs, goals are judged, tables are removed, and a missed goal is an exit code."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from lfiw_ray.engine.cluster import worker_environment
 from lfiw_ray.studies import bench, bench_names, bench_pool
 
 FIELDS = ["work", "unit", "ours_median", "peer", "peer_median", "ratio_median", "ratio_min", "ratio_max"]
@@ -92,7 +94,24 @@ benchmark.run = lambda name, quick, folder: [{row!r}]
 benchmark.connected = lambda config: contextlib.nullcontext()
 sys.exit(benchmark.main())
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    allocator = worker_environment()["env_vars"]  # or it would start itself over
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=os.environ | allocator, capture_output=True, text=True, check=False
+    )
     assert done.returncode == code, done.stderr
     assert json.loads((tmp_path / "out.json").read_text()) == [row]
     assert ("MISSED" in done.stdout) == (not met)
+
+
+def test_the_job_starts_over_with_the_memory_settings_of_the_workers() -> None:
+    script = f"""
+import os, sys
+sys.path.insert(0, {str(JOBS)!r})
+sys.argv = ["-c", "import os; print(os.environ['MALLOC_ARENA_MAX'], *__import__('sys').argv[1:])", "kept"]
+import benchmark
+benchmark._equal_allocators()
+print("not started over")
+"""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    done = subprocess.run([sys.executable, "-c", script], env=plain, capture_output=True, text=True, check=True)
+    assert done.stdout == "1 kept\n"
