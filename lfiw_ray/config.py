@@ -218,6 +218,7 @@ class PipelineConfig(Section):
     run: Address = how("runs/default", "run folder: a path or any fsspec URL", min_length=1)
     seed: int = what(0, "seed of everything random", ge=0)
     num_gpus: float = how(0.0, "GPUs of each training worker and each actor; 0: CPU", ge=0)
+    dashboard: bool = how(True, "whether a Ray that the job starts itself has its dashboard, about ten processes")
     data: DataConfig = DataConfig()
     generator: GeneratorConfig = GeneratorConfig()
     generate: GenerateConfig = GenerateConfig()

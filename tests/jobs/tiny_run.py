@@ -34,6 +34,7 @@ _MARKER = "LFIW_TEST_DRIVER"
 _TIMEOUT_S = 300.0
 
 CONFIG: dict[str, Any] = {
+    "dashboard": False,
     "data": {"name": "parquet", "label_column": "label"},
     "generator": {
         "vae": {"latents": 2, "width": 4},

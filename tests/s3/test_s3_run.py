@@ -11,7 +11,7 @@ from faulty_proxy import Faults, FaultyProxy
 from tiny_run import CLOCKS, Driver, Undisturbed, digests
 from weed import Weed
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.slow]  # minutes: a request for every small file of every stage
 
 SWEEP = (
     *("--sweep.inputs=[own]", "--sweep.calibrators=[platt, isotonic]", "--sweep.alphas=[0.5]", "--sweep.tails=[none]"),
@@ -69,7 +69,6 @@ def test_every_stage_works_in_a_bucket_with_failing_requests_and_a_second_call_d
         assert weed.secret not in driver.out + driver.err
 
 
-@pytest.mark.slow
 def test_ray_train_and_ray_tune_keep_their_state_in_the_bucket(
     start: Callable[..., Driver], weed: Weed, undisturbed: Undisturbed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -85,7 +84,6 @@ def test_ray_train_and_ray_tune_keep_their_state_in_the_bucket(
     assert any("/sweep/tune/sweep-" in name for name in bucket.written())
 
 
-@pytest.mark.slow
 def test_the_server_dies_in_mid_run_for_good_and_the_next_call_resumes(
     start: Callable[..., Driver], start_weed: Callable[[], Weed], undisturbed: Undisturbed, tmp_path: Path, monkeypatch
 ):
