@@ -10,5 +10,5 @@ class CostConfig(Section):
 
     cpu_node_per_hour: Price = how(None, "price of a node without GPU, `currency` an hour; none: not known", ge=0)
     gpu_node_per_hour: Price = how(None, "price of a node with GPU, `currency` an hour; none: not known", ge=0)
-    estimate: bool = how(True, "estimate the times when a run begins, for the log and the report: a few seconds")
+    estimate: bool = how(False, "begin a run with the estimate of `--dry-run`, and set it beside the truth at the end")
     currency: str = how("USD", "currency of the prices, as it is shown", min_length=1, max_length=8)

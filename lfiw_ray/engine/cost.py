@@ -10,14 +10,14 @@ A stage is billed for every node that was there while it ran, whether it worked 
 configuration gives the price of each kind of node that was there (`cost.cpu_node_per_hour`, `cost.gpu_node_per_hour`).
 """
 
-import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
 
 from lfiw_ray.config_cost import CostConfig
-from lfiw_ray.engine.estimate import describe
+from lfiw_ray.engine.estimate import times
+from lfiw_ray.engine.estimate_time import Time
 from lfiw_ray.engine.progress import duration
 from lfiw_ray.engine.run import Run
 from lfiw_ray.engine.watch import NodeSeconds, Watch
@@ -26,8 +26,7 @@ from lfiw_ray.store.folder import Folder
 
 ESTIMATE, NODES = "estimate.json", "node_seconds.json"
 _POOL = "samples and weights"
-_STAGES = {"generate": _POOL, "extract": _POOL, "score": _POOL, "classifiers": "classifier"}
-_ESTIMATED = re.compile(r"time +(?:\d+ )?(\w+) +about ([\d,]+) s ")
+_STAGES = {"generate": _POOL, "extract": _POOL, "score": _POOL, "classifiers": "classifier", "embed": "evaluation"}
 
 
 class StageCost(NamedTuple):
@@ -40,25 +39,30 @@ class StageCost(NamedTuple):
 
 
 def note_estimate(run: Run) -> list[str]:
-    """Estimate a run that has not begun, which takes a few seconds, and keep it; returns the lines for the log."""
+    """Estimate a run that has not begun, where that is asked for, and keep it; returns the lines for the log.
+
+    Models of the run's size train and sample for a moment: seconds for small ones, minutes for the slowest.
+    """
     folder = Folder(run.url)
     if not run.config.cost.estimate or folder.exists(ESTIMATE) or folder.exists(timings.NAME):
         return []
     threads = torch.get_num_threads()
     with torch.random.fork_rng(devices=[]):  # models are built to be measured
-        lines = [line for line in describe(run) if line.startswith("time ")]
+        found = times(run)
     torch.set_num_threads(threads)
-    for stage, seconds in expected(lines).items():
+    for stage, seconds in expected(found).items():
         timings.add(folder, stage, seconds, ESTIMATE)
-    return lines
+    return [time.line for time in found]
 
 
-def expected(lines: Iterable[str]) -> dict[str, float]:
-    """Seconds by stage of the lines of an estimate; steps of one stage overlap, so that the slowest counts."""
+def expected(times: Iterable[Time]) -> dict[str, float]:
+    """Seconds by stage; steps of the pool overlap, so that the slowest counts, and feature spaces follow each other."""
     found: dict[str, float] = {}
-    for match in filter(None, map(_ESTIMATED.match, lines)):
-        stage = _STAGES.get(match[1], match[1])
-        found[stage] = max(found.get(stage, 0.0), float(match[2].replace(",", "")))
+    for step, seconds, _ in times:
+        (name, *_) = [word for word in step.split() if not word.isdigit()]
+        stage = _STAGES.get(name, name)
+        if seconds is not None:
+            found[stage] = max(found.get(stage, 0.0), seconds) if stage == _POOL else found.get(stage, 0.0) + seconds
     return found
 
 

@@ -12,7 +12,8 @@ import torch
 from lfiw_ray.config import TrainConfig
 from lfiw_ray.engine import beside, estimate_evaluation
 from lfiw_ray.engine.committee import parts_of
-from lfiw_ray.engine.estimate_extractors import CLASSES, at_hand, floats_of, rate_line, rows_per_s, seconds_of
+from lfiw_ray.engine.estimate_extractors import CLASSES, at_hand, floats_of, rows_per_s
+from lfiw_ray.engine.estimate_time import ON_GPUS, Time, at_rate, seconds_of
 from lfiw_ray.engine.external import is_external
 from lfiw_ray.engine.run import Run
 from lfiw_ray.engine.score import score
@@ -37,7 +38,15 @@ def describe(run: Run) -> list[str]:
     for name, count in todo.items():
         layout = run.table(name).layout
         lines.append(f"would run    {name:20s} {count} of {layout.num_shards} shards, {layout.num_rows:,} rows in all")
-    return [*lines, _storage(run), *_times(run), *estimate_evaluation.lines(run)]
+    lines += [_storage(run), *estimate_evaluation.storage(run)]
+    return lines + [time.line for time in times(run)]
+
+
+def times(run: Run) -> list[Time]:
+    """What each step of the run is expected to take, as if nothing were done yet; models train and sample a moment."""
+    if run.config.num_gpus:
+        return [Time("all steps", None, ON_GPUS)]
+    return [*_model_times(run), *estimate_evaluation.times(run)]
 
 
 def _storage(run: Run) -> str:
@@ -57,48 +66,44 @@ def _storage(run: Run) -> str:
     )
 
 
-def _times(run: Run) -> list[str]:
-    """Estimates for the two trainings, generating and scoring, as if nothing were done yet."""
-    if run.config.num_gpus:
-        return ["time         not estimated for GPUs; look at the rates in the log of the first minutes"]
+def _model_times(run: Run) -> list[Time]:
+    """Estimates for the two trainings, generating and scoring."""
     config = run.config
-    lines = [] if is_external(config.generator) else _generator_times(run)
+    found = [] if is_external(config.generator) else _generator_times(run)
     if run.reads_features and at_hand(run, config.classifier.extractor) is None:
-        said = f"time         extracting by {config.classifier.extractor}, and a classifier of it, are not estimated"
-        return [*lines, said]
-    return [*lines, *_classifier_times(run)]
+        return [*found, Time(f"extracting by {config.classifier.extractor}, and a classifier of it", None, "")]
+    return [*found, *_classifier_times(run)]
 
 
-def _generator_times(run: Run) -> list[str]:
+def _generator_times(run: Run) -> list[Time]:
     """Estimates for training the generator and generating; none for one that was made elsewhere."""
     config = run.config
     counts = [_MOST_EXAMPLES] * CLASSES if learns_labels(config.generator) else None
     generator = build(generator_description(config.generator, run.image_shape, counts))
-    lines = [_training("generator", generator, config.generator.train, run, _generator_rows(run))]
+    trained = _training("generator", generator, config.generator.train, run, _generator_rows(run))
     torch.set_num_threads(config.generate.pool.num_threads)
     ids, size = np.arange(config.generate.batch_size, dtype=np.int64), config.generate.batch_size
     rate = size / seconds_of(lambda: generator.eval().sample(ids, 0, "estimate"))  # type: ignore[operator]
-    lines.append(rate_line("generate", rate, config.generate.num_samples, config.generate.pool.max_actors))
-    return lines
+    return [trained, at_rate("generate", rate, config.generate.num_samples, config.generate.pool.max_actors)]
 
 
-def _classifier_times(run: Run) -> list[str]:
+def _classifier_times(run: Run) -> list[Time]:
     """Estimates for extracting, for training every classifier, and for scoring."""
-    config, lines = run.config, []
+    config, found = run.config, []
     extractor = at_hand(run, config.classifier.extractor) if run.reads_features else None
     torch.set_num_threads(config.score.pool.num_threads)
     if extractor is not None:
         rate = rows_per_s(extractor, run.image_shape)
-        lines.append(rate_line("extract", rate, config.generate.num_samples, config.score.pool.max_actors))
+        found.append(at_rate("extract", rate, config.generate.num_samples, config.score.pool.max_actors))
     classifier = Classifier(config.classifier, run.image_shape, extractor.num_features if extractor else None)
     count = len(parts_of(config.classifier))
     name = "classifier" if count == 1 else f"{count} classifiers"
-    lines.append(_training(name, classifier, config.classifier.train, run, 2 * run.num_classifier_rows, count))
+    found.append(_training(name, classifier, config.classifier.train, run, 2 * run.num_classifier_rows, count))
     torch.set_num_threads(config.score.pool.num_threads)
     inputs = tuple(a.numpy() for a in _empty_inputs(classifier, config.score.batch_size))
     ids = np.arange(len(inputs[0]), dtype=np.int64)
     rate = len(ids) / seconds_of(lambda: score(classifier.eval(), inputs, ids, 0, len(ids))) / config.classifier.members
-    return [*lines, rate_line("score", rate, config.generate.num_samples, config.score.pool.max_actors)]
+    return [*found, at_rate("score", rate, config.generate.num_samples, config.score.pool.max_actors)]
 
 
 def _empty_inputs(model: Classifier, num_rows: int) -> tuple[torch.Tensor, ...]:
@@ -126,8 +131,8 @@ def _prepared(model: torch.nn.Module, size: int, run: Run) -> tuple[torch.Tensor
     return tuple(torch.from_numpy(array[:size]) for array in data)
 
 
-def _training(name: str, model: torch.nn.Module, config: TrainConfig, run: Run, num_rows: int, count: int = 1) -> str:
-    """The line of `count` trainings one after the other."""
+def _training(name: str, model: torch.nn.Module, config: TrainConfig, run: Run, num_rows: int, count: int = 1) -> Time:
+    """Of `count` trainings one after the other."""
     torch.set_num_threads(config.num_threads)
     size, players = config.batch_size, players_of(model)
     if isinstance(model, Classifier):
@@ -144,6 +149,4 @@ def _training(name: str, model: torch.nn.Module, config: TrainConfig, run: Run, 
 
     steps = count * config.epochs * (num_rows // (size * sum(player.steps for player in players)))
     seconds = steps * seconds_of(step) / max(config.num_workers, 1)
-    return (
-        f"time         {name:12s} about {seconds:,.0f} s for at most {steps:,} steps on {config.num_workers} worker(s)"
-    )
+    return Time(name, seconds, f"for at most {steps:,} steps on {config.num_workers} worker(s)")

@@ -10,15 +10,21 @@ import torch
 
 from lfiw_ray.engine import whole_set
 from lfiw_ray.engine.arms import arms_of
-from lfiw_ray.engine.estimate_extractors import at_hand, floats_of, rate_line, rows_per_s
+from lfiw_ray.engine.estimate_extractors import at_hand, floats_of, rows_per_s
+from lfiw_ray.engine.estimate_time import ON_GPUS, Time, at_rate
 from lfiw_ray.engine.fill_features import reads_classifiers_table
 from lfiw_ray.engine.run import Run
 from lfiw_ray.store import sums_table
 
 
-def lines(run: Run) -> list[str]:
-    """Of all feature spaces of the evaluation."""
-    return [line for name in run.config.evaluate.extractors for line in (*_storage(run, name), _time(run, name))]
+def storage(run: Run) -> list[str]:
+    """Lines on rows and bytes of all feature spaces of the evaluation."""
+    return [line for name in run.config.evaluate.extractors for line in _storage(run, name)]
+
+
+def times(run: Run) -> list[Time]:
+    """Seconds of all feature spaces of the evaluation."""
+    return [_time(run, name) for name in run.config.evaluate.extractors]
 
 
 def _storage(run: Run, name: str) -> Iterator[str]:
@@ -42,16 +48,16 @@ def _rows(run: Run, name: str) -> dict[str, int]:
     return rows
 
 
-def _time(run: Run, name: str) -> str:
-    config = run.config.evaluate
+def _time(run: Run, name: str) -> Time:
+    config, step = run.config.evaluate, f"embed {name}"
     if run.config.num_gpus:
-        return f"time         embed {name}: not estimated for GPUs; look at the rates in the log of the first minutes"
+        return Time(step, None, ON_GPUS)
     extractor = at_hand(run, name)
     if extractor is None:
         field = "evaluate.inception_weights" if name == "inception" else "evaluate.extractor_weights"
-        return f"time         embed {name}: not estimated, since a dry run downloads no weights; name a file in {field}"
+        return Time(step, None, f", since a dry run downloads no weights; name a file in {field}")
     torch.set_num_threads(config.pool.num_threads)
     count = sum(_rows(run, name).values())
     if config.whole_pool and not reads_classifiers_table(run, name):
         count += run.config.generate.num_samples
-    return rate_line(f"embed {name}", rows_per_s(extractor, run.image_shape), count, config.pool.max_actors)
+    return at_rate(step, rows_per_s(extractor, run.image_shape), count, config.pool.max_actors)

@@ -1,12 +1,10 @@
 """Feature spaces as an estimate sees them: how much of a row they keep, and how fast they are on this machine."""
 
-import math
-import time
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
+from lfiw_ray.engine.estimate_time import seconds_of
 from lfiw_ray.engine.features import build_extractor
 from lfiw_ray.engine.run import Run
 from lfiw_ray.models import domain, extractors, fidelity_extractors, inception, random_features
@@ -14,7 +12,6 @@ from lfiw_ray.models.domain import DomainNet
 from lfiw_ray.models.extractors import Extractor
 
 CLASSES = 10  # assumed of the data
-_MOMENT_S = 0.5
 
 
 class Floats(NamedTuple):
@@ -47,20 +44,3 @@ def rows_per_s(extractor: Extractor, image_shape: tuple[int, int, int]) -> float
     """Images that it takes in a second, with the threads that torch has."""
     x = np.zeros((extractor.batch_size, *image_shape), np.uint8)
     return len(x) / seconds_of(lambda: extractor.extract(x))
-
-
-def rate_line(name: str, rate: float, num_rows: int, actors: int) -> str:
-    """The line of an estimate for rows at `rate` a second and actor."""
-    seconds = num_rows / rate / actors
-    return f"time         {name:12s} about {seconds:,.0f} s at {rate:,.0f} rows/s an actor, {actors} actor(s)"
-
-
-def seconds_of(work: Callable[[], object]) -> float:
-    """Seconds of one call, the least over a moment of calls after a first one."""
-    work()
-    least, began = math.inf, time.monotonic()
-    while time.monotonic() - began < _MOMENT_S:
-        start = time.monotonic()
-        work()
-        least = min(least, time.monotonic() - start)
-    return least

@@ -8,18 +8,20 @@ from lfiw_ray.config import PipelineConfig
 from lfiw_ray.config_cost import CostConfig
 from lfiw_ray.engine import cost, watch
 from lfiw_ray.engine.cost import cost_lines, expected, money, note_estimate, stage_costs
+from lfiw_ray.engine.estimate_time import Time
 from lfiw_ray.engine.run import Run, prepare
 from lfiw_ray.engine.watch import NodeSeconds, Watch
 from lfiw_ray.store import timings
 from lfiw_ray.store.folder import Folder
 
-LINES = [
-    "storage      at most 80 MB samples",
-    "time         generator    about 1,234 s for at most 10 steps on 1 worker(s)",
-    "time         4 classifiers about 60 s for at most 10 steps on 1 worker(s)",
-    "time         score        about 75 s at 1,300 rows/s an actor, 1 actor(s)",
-    "time         generate     about 20 s at 5,000 rows/s an actor, 1 actor(s)",
-    "time         not estimated for GPUs; look at the rates in the log of the first minutes",
+TIMES = [
+    Time("generator", 1234.0, "for at most 10 steps on 1 worker(s)"),
+    Time("4 classifiers", 60.0, "for at most 10 steps on 1 worker(s)"),
+    Time("score", 75.0, "at 1,300 rows/s an actor, 1 actor(s)"),
+    Time("generate", 20.0, "at 5,000 rows/s an actor, 1 actor(s)"),
+    Time("embed random", 4.0, "at 1,000 rows/s an actor, 1 actor(s)"),
+    Time("embed domain", 2.0, "at 2,000 rows/s an actor, 1 actor(s)"),
+    Time("embed inception", None, ", since a dry run downloads no weights"),
 ]
 
 
@@ -34,7 +36,8 @@ def watched(stage: str, seconds: float, nodes: NodeSeconds) -> Watch:
 
 
 def test_an_estimate_is_read_by_stage() -> None:
-    assert expected(LINES) == {"generator": 1234.0, "classifier": 60.0, "samples and weights": 75.0}
+    pool = {"samples and weights": 75.0}
+    assert expected(TIMES) == {"generator": 1234.0, "classifier": 60.0, "evaluation": 6.0} | pool
 
 
 def test_money_is_node_hours_times_price() -> None:
@@ -78,13 +81,15 @@ def test_a_watch_adds_up_nodes_that_come_and_go(monkeypatch: pytest.MonkeyPatch)
 
 def test_an_estimate_is_made_once_before_the_first_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(cost, "describe", lambda run: asked.append(run.url) or LINES)
-    assert note_estimate(run_of(tmp_path / "off", estimate=False)) == []
-    begun = run_of(tmp_path / "begun")
+    monkeypatch.setattr(cost, "times", lambda run: asked.append(run.url) or TIMES)
+    assert note_estimate(run_of(tmp_path / "off")) == []
+    begun = run_of(tmp_path / "begun", estimate=True)
     timings.add(Folder(begun.url), "generator", 1.0)
     assert note_estimate(begun) == []
     assert asked == []
-    fresh = run_of(tmp_path / "fresh")
-    assert note_estimate(fresh) == LINES[1:]
+    fresh = run_of(tmp_path / "fresh", estimate=True)
+    lines = note_estimate(fresh)
+    assert lines[0] == "time         generator    about 1,234 s for at most 10 steps on 1 worker(s)"
+    assert lines[-1] == "time         embed inception: not estimated, since a dry run downloads no weights"
     assert note_estimate(fresh) == []
     assert timings.read(Folder(fresh.url), cost.ESTIMATE)["generator"] == 1234.0

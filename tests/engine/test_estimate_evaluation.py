@@ -20,7 +20,8 @@ def lines(**changes: Any) -> list[str]:
     evaluate = {"extractors": ["random"], "num_repeats": 3, "num_rows": 500, "rivals": False, **changes.pop("evaluate")}
     config = PipelineConfig.model_validate({"evaluate": evaluate, **changes})
     plans = stage_plans(config, digest("x"))
-    return estimate_evaluation.lines(Run(config, "/none", plans, (8, 8, 1), FitRows(9, 9, 300), 900, 800))
+    run = Run(config, "/none", plans, (8, 8, 1), FitRows(9, 9, 300), 900, 800)
+    return estimate_evaluation.storage(run) + [time.line for time in estimate_evaluation.times(run)]
 
 
 def test_rows_bytes_and_seconds() -> None:
@@ -53,7 +54,7 @@ def test_the_classifiers_own_features_are_not_extracted_again() -> None:
 
 
 def test_weights_that_would_be_downloaded_are_not(tmp_path: Path) -> None:
-    inception, time, _, other = lines(evaluate={"extractors": ["inception", "dinov2-vit-b-14"]})
+    inception, _, time, other = lines(evaluate={"extractors": ["inception", "dinov2-vit-b-14"]})
     assert "163 MB" in inception  # 13,300 rows of 2,048 + 1,008 numbers
     assert time.endswith(
         "not estimated, since a dry run downloads no weights; name a file in evaluate.inception_weights"

@@ -50,7 +50,7 @@ CONFIG: dict[str, Any] = {
     "resample": {"k": 500},
     "evaluate": {"num_repeats": 2, "num_rows": 200, "extractor_epochs": 1},
     "studies": {"names": ["toy"]},
-    "cost": {"estimate": False, "cpu_node_per_hour": 3600.0},
+    "cost": {"cpu_node_per_hour": 3600.0},
     "downstream": {"num_labels": 10, "num_unlabelled": 40, "num_updates": 3, "batch_size": 8, "num_seeds": 2},
 }
 
