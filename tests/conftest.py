@@ -43,6 +43,9 @@ def local_ray() -> Iterator[None]:
             _system_config={"metrics_report_interval_ms": 1000},
         )
     yield
+    from lfiw_ray.engine import metrics
+
+    metrics.forget()
     ray.shutdown()
 
 

@@ -15,6 +15,8 @@ from typing import Any
 import psutil
 import ray
 
+from lfiw_ray.engine import metrics
+
 log = logging.getLogger(__name__)
 
 GRACE_S = 20.0  # a worker that writes its last files needs a second or two
@@ -33,6 +35,7 @@ def local_ray(**options: Any) -> Iterator[None]:
         yield
     finally:
         workers = [worker for daemon in daemons for worker in _below(daemon)]
+        metrics.forget()
         ray.shutdown()
         _end(daemons + workers)
 

@@ -101,10 +101,19 @@ class _Shown:
         never = threading.Event()
         while not never.wait(AGAIN_S):
             with self._lock:
-                values = list(self._values.items())
-            for (name, labels), value in values:
-                if ray.is_initialized() and dict(labels)[JOB] == _job()[JOB]:
-                    _ray_metric(name).set(value, dict(labels))
+                for (name, labels), value in self._values.items():
+                    if ray.is_initialized() and dict(labels)[JOB] == _job()[JOB]:
+                        _ray_metric(name).set(value, dict(labels))
+
+    def forget(self) -> None:
+        with self._lock:
+            self._values.clear()
+
+
+def forget() -> None:
+    """Set no gauge again; before Ray ends, for a call that comes too late would start another Ray."""
+    if _shown.cache_info().currsize:
+        _shown().forget()
 
 
 @functools.cache

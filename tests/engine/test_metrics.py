@@ -5,6 +5,7 @@ import re
 import time
 import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import ray
@@ -78,3 +79,21 @@ def test_a_pool_is_counted_where_the_work_is_done(tmp_path: Path) -> None:
     assert types["ray_lfiw_shard_seconds"] == "histogram"
     assert types["ray_lfiw_ess_rows"] == "gauge"
     assert of(series, "lfiw_rows_per_second", work="toys") > 0
+
+
+def test_what_is_forgotten_is_not_set_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that asked Ray for its job after the end would start another Ray."""
+    sets: list[float] = []
+    monkeypatch.setattr(metrics, "AGAIN_S", 0.01)
+    monkeypatch.setattr(metrics.ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(metrics, "_job", lambda: {metrics.JOB: "01"})
+    gauge = SimpleNamespace(set=lambda value, labels: sets.append(value))  # noqa: ARG005
+    monkeypatch.setattr(metrics, "_ray_metric", lambda name: gauge)  # noqa: ARG005
+    shown = metrics._Shown()
+    shown.show("lfiw_k_hat", 0.5, {metrics.JOB: "01"})
+    while len(sets) < 3:
+        time.sleep(0.005)
+    shown.forget()
+    known = len(sets)
+    time.sleep(0.1)
+    assert sets == [0.5] * known
