@@ -95,6 +95,7 @@ def test_another_evaluation_of_a_finished_run_lies_beside_the_first(
     assert random["fid_npz"]["mean"] == pytest.approx(random["fid"]["mean"], rel=0.01)
 
 
+@pytest.mark.slow
 def test_more_actors_and_wider_shards_select_the_same_samples(
     start: Callable[..., Driver], tmp_path: Path, undisturbed: Undisturbed
 ) -> None:

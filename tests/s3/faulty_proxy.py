@@ -5,6 +5,7 @@ requests arrive.  Every request gets a connection of its own, so that a fault to
 """
 
 import asyncio
+import re
 import threading
 from collections import Counter
 from typing import NamedTuple
@@ -88,7 +89,9 @@ class FaultyProxy:
         name = (request.method, request.path)
         self._seen[name] += 1
         faults = self._faults
-        number = int(digest([faults.seed, *name, self._seen[name]])[:12], 16)
+        # buckets and uploads have names of their own each time
+        known = re.sub(r"^/[^/?]*|uploadId=[^&]*", "", request.path)
+        number = int(digest([faults.seed, request.method, known, self._seen[name]])[:12], 16)
         if number % 10_000 >= faults.share * 10_000:
             return None
         kind = faults.kinds[number // 10_000 % len(faults.kinds)]

@@ -20,7 +20,7 @@ def test_marks_are_all_read_and_removed(tmp_path: Path) -> None:
     found = read_marks(300, tmp_path)
     assert found["num_shards"] == 300
     assert found["shards_per_s"] == pytest.approx(300 / found["wall_s"])
-    assert found["peak_bytes"] > found["grown_bytes"] >= 0
+    assert found["peak_bytes"] > max(found["grown_bytes"], 50e6)  # a process that has loaded NumPy, and may shrink
     assert list(tmp_path.iterdir()) == []
 
 
