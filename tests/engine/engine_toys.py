@@ -12,8 +12,10 @@ from torch import nn
 from lfiw_ray.config import TrainConfig
 from lfiw_ray.config_generators import VAEConfig
 from lfiw_ray.core import blocks
+from lfiw_ray.engine.models import WEIGHTS, finish_model
 from lfiw_ray.engine.train_loop import TrainJob
 from lfiw_ray.engine.train_watch import Rank
+from lfiw_ray.models.checkpoint import Description, tensors_to_bytes
 from lfiw_ray.models.noise import BatchNoise
 from lfiw_ray.models.vae import VAE
 from lfiw_ray.store import shards
@@ -35,6 +37,14 @@ def images(count: int, seed: int = 0) -> np.ndarray:
 def tiny_vae() -> nn.Module:
     """A VAE of a few hundred parameters."""
     return VAE(VAEConfig(latents=2, width=2), SHAPE)
+
+
+def finished_generator(folder: Path) -> str:
+    """The URL of a tiny VAE with random weights, as training leaves it."""
+    torch.manual_seed(1)
+    description = Description("vae", VAEConfig(latents=2, width=2).model_dump(), SHAPE, {})
+    finish_model(Folder(str(folder)), "aaaa", description, {WEIGHTS: tensors_to_bytes(tiny_vae().state_dict())}, {})
+    return str(folder)
 
 
 class MortalVAE(VAE):

@@ -7,20 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from engine_toys import SHAPE, tiny_vae, write_table
+from engine_toys import finished_generator, write_table
 from torch._dynamo.testing import CompileCounter
 
 from lfiw_ray.config import PipelineConfig
-from lfiw_ray.config_generators import VAEConfig
 from lfiw_ray.engine import fill_pool
 from lfiw_ray.engine.generate import GenerateWorker
-from lfiw_ray.engine.models import WEIGHTS, finish_model
 from lfiw_ray.engine.read import gather_images
 from lfiw_ray.engine.run import prepare
 from lfiw_ray.errors import ConfigError
-from lfiw_ray.models.checkpoint import Description, tensors_to_bytes
 from lfiw_ray.models.fast_sampling import EAGER, Speed
-from lfiw_ray.store.folder import Folder
 from lfiw_ray.store.shards import Table, pending
 
 ROWS = 8192 + 300  # the last shard ends inside a batch
@@ -30,11 +26,7 @@ BATCH = 1024
 @pytest.fixture(scope="module")
 def generator(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A finished generator with random weights."""
-    torch.manual_seed(1)
-    folder = Folder(str(tmp_path_factory.mktemp("generator")))
-    description = Description("vae", VAEConfig(latents=2, width=2).model_dump(), SHAPE, {})
-    finish_model(folder, "aaaa", description, {WEIGHTS: tensors_to_bytes(tiny_vae().state_dict())}, {})
-    return folder.url
+    return finished_generator(tmp_path_factory.mktemp("generator"))
 
 
 @pytest.fixture

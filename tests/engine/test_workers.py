@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from engine_toys import SHAPE, flip_bit, tiny_vae, write_samples, write_table
+from engine_toys import SHAPE, finished_generator, flip_bit, write_samples, write_table
 
 from lfiw_ray.config import ClassifierConfig
-from lfiw_ray.config_generators import VAEConfig
 from lfiw_ray.core.blocks import block_stats, to_json
 from lfiw_ray.core.calibration import Calibration
 from lfiw_ray.engine.committee import Member
@@ -32,11 +31,7 @@ CALIBRATION = Calibration("platt", 0.5, 0.25, False)
 @pytest.fixture(scope="module")
 def generator(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A finished generator with random weights."""
-    torch.manual_seed(1)
-    folder = Folder(str(tmp_path_factory.mktemp("generator")))
-    description = Description("vae", VAEConfig(latents=2, width=2).model_dump(), SHAPE, {})
-    finish_model(folder, "aaaa", description, {WEIGHTS: tensors_to_bytes(tiny_vae().state_dict())}, {})
-    return folder.url
+    return finished_generator(tmp_path_factory.mktemp("generator"))
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
 
 import yaml
+from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 
 HOSTILE = [
@@ -158,3 +159,15 @@ def num_nodes(body: Any) -> int:
 def plain_json(value: Any) -> bytes:
     """JSON of a value, NaN and infinity as Python writes them."""
     return json.dumps(value).encode()
+
+
+def same_cases(num_cases: int) -> Callable[[Any], Any]:
+    """So many cases, the same ones every time, none of them shrunk: each is told as it was tried."""
+    chosen = settings(
+        max_examples=num_cases,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+        deadline=None,
+    )
+    return lambda test: seed(0)(chosen(test))

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 import yaml
-from fuzz_values import Outcome, as_yaml, raw_files, values
-from hypothesis import HealthCheck, Phase, given, seed, settings
+from fuzz_values import Outcome, as_yaml, raw_files, same_cases, values
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic.fields import FieldInfo
 from tiny_run import REPOSITORY
@@ -137,14 +137,7 @@ def fuzz(num_cases: int, job: Any) -> Outcome:
     """So many cases, the same ones every time."""
     outcome = Outcome()
 
-    @seed(0)
-    @settings(
-        max_examples=num_cases,
-        database=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-        deadline=None,
-    )
+    @same_cases(num_cases)
     @given(cases)
     def one(case: tuple[str, Any]) -> None:
         try_one(outcome, job, *case)

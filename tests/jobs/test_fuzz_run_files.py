@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fuzz_values import Outcome, mutated, num_nodes, plain_json, values
-from hypothesis import HealthCheck, Phase, given, seed, settings
+from fuzz_values import Outcome, mutated, num_nodes, plain_json, same_cases, values
+from hypothesis import given
 from hypothesis import strategies as st
 from tiny_run import REPOSITORY, Undisturbed
 
@@ -132,14 +132,7 @@ def fuzz(num_cases: int, job: Any, config: Path) -> Outcome:
     outcome = Outcome()
     assert outcome.call("nothing", lambda: job.main(read_everything, "a job"), argv(config))[0] == 0
 
-    @seed(0)
-    @settings(
-        max_examples=num_cases,
-        database=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-        deadline=None,
-    )
+    @same_cases(num_cases)
     @given(st.sampled_from(FILES), damage)
     def one(name: str, damage: tuple[str, Any]) -> None:
         path, mark = Path("run") / name, (Path("run") / name).parent / "done.json"
