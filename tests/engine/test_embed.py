@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from lfiw_ray.engine import embed, evaluation_rows
 from lfiw_ray.engine.arms import Rows, choose_rows
 from lfiw_ray.engine.embed_worker import EmbedWorker, Unit
 from lfiw_ray.engine.features import build_extractor, gather_features
+from lfiw_ray.engine.fill_features import fill_features
 from lfiw_ray.engine.plans import stage_plans
 from lfiw_ray.engine.repair import repair
 from lfiw_ray.engine.run import FitRows, Run
@@ -122,6 +124,17 @@ def test_weights_that_changed_between_two_calls_are_refused(tmp_path: Path) -> N
     with pytest.raises(ConfigError, match=r"features were made with abababababab"):
         filled(tmp_path / "other", weights={"random": "ab" * 32})
     filled(tmp_path, UNITS, lambda _: broken(1.0))
+
+
+def test_weights_that_differed_between_two_nodes_are_refused(tmp_path: Path) -> None:
+    """Both began before the other had committed a shard, so that only the finished tables tell."""
+    one = filled(tmp_path / "one", UNITS[:3], lambda _: broken(1.0))
+    same = filled(tmp_path / "same", UNITS[3:], lambda _: broken(1.0))
+    other = filled(tmp_path / "other", UNITS[3:], lambda _: broken(2.0))
+    run: Any = None  # nothing is left to extract
+    assert fill_features(run, "evaluation", one | same, {})["random"]["weights_sha256"] == f"{1.0:064}"
+    with pytest.raises(ConfigError, match=r"one/random/real and .*other/random/pool hold features of .* SHA-256 0000"):
+        fill_features(run, "evaluation", one | other, {})
 
 
 def test_extractors_do_not_disturb_each_other(tmp_path: Path) -> None:
