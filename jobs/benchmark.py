@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from job import stop_when_told
+
 from lfiw_ray.config import PipelineConfig
 from lfiw_ray.engine.cluster import connected, worker_environment
 from lfiw_ray.errors import LfiwError
@@ -51,6 +53,7 @@ def _table(rows: list[dict[str, Any]]) -> Iterator[str]:
 def main() -> int:
     """Run one benchmark; returns the exit code."""
     arguments = _arguments()
+    stop_when_told("its measurements are lost")
     _equal_allocators()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout)
     try:

@@ -11,6 +11,8 @@ import logging
 import sys
 from pathlib import Path
 
+from job import stop_when_told
+
 from lfiw_ray.argv import count
 from lfiw_ray.config import PipelineConfig
 from lfiw_ray.engine.cluster import connected
@@ -41,6 +43,7 @@ def _lines(what: str, found: list[Sized]) -> list[str]:
 
 def main() -> int:
     """Measure; returns the exit code."""
+    stop_when_told("its measurements are lost")
     asked = _arguments()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout)
     sizes = sorted(asked.num_shards or ([] if asked.num_marks else [500, 2000]))

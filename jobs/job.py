@@ -16,7 +16,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import NoReturn
 
 from lfiw_ray import pipeline
@@ -27,6 +27,8 @@ from lfiw_ray.engine.repair import repair
 from lfiw_ray.engine.run import Real, Run, prepare
 from lfiw_ray.errors import LfiwError
 from lfiw_ray.places import printable
+
+_AGAIN = "run it again to go on"
 
 
 def main(work: Callable[[Run, Real], list[str]], description: str | None) -> None:
@@ -40,16 +42,16 @@ def main(work: Callable[[Run, Real], list[str]], description: str | None) -> Non
         print(f"error: {printable(str(err))}", file=sys.stderr)
         sys.exit(err.exit_code)
     except KeyboardInterrupt:
-        _stopped(signal.SIGINT, None)
+        _stopped(signal.SIGINT)
 
 
-def stop_when_told() -> None:
-    """End with a line of our own, Ray tidied up, and exit code 143 on SIGTERM."""
-    signal.signal(signal.SIGTERM, _stopped)
+def stop_when_told(then: str = _AGAIN) -> None:
+    """End with a line of our own, which says what `then`, Ray tidied up, and exit code 143 on SIGTERM."""
+    signal.signal(signal.SIGTERM, lambda number, _: _stopped(number, then))
 
 
-def _stopped(number: int, _: FrameType | None) -> NoReturn:
-    print(f"stopped by {signal.Signals(number).name}; run it again to go on", file=sys.stderr)
+def _stopped(number: int, then: str = _AGAIN) -> NoReturn:
+    print(f"stopped by {signal.Signals(number).name}; {then}", file=sys.stderr)
     raise SystemExit(128 + number)
 
 

@@ -13,18 +13,19 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import cache
+from pathlib import Path
 from types import UnionType
 from typing import Any, NamedTuple, NoReturn, Union, get_args, get_origin
 
-import fsspec
 import yaml
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from lfiw_ray.config import PipelineConfig
-from lfiw_ray.errors import ConfigError
+from lfiw_ray.errors import ConfigError, StoreError
 from lfiw_ray.places import refusal, shown
 from lfiw_ray.section import Section
+from lfiw_ray.store.folder import Folder
 
 ENV_PREFIX = "LFIW__"
 _KEY_LETTERS = 200  # of an unknown key that are shown and compared
@@ -244,15 +245,22 @@ def _read_file(path: str) -> dict[str, Any]:
     if reason := refusal(path):
         raise ConfigError(f"--config: refused address: {reason}")
     try:
-        with fsspec.open(path, "r") as file:
-            values = yaml.load(file, Loader=_Loader)
-    except (OSError, ImportError, *_UNREADABLE) as err:
+        values = yaml.load(_text_of(path), Loader=_Loader)
+    except (OSError, StoreError, *_UNREADABLE) as err:
         raise ConfigError(f"configuration file {path}: {_reason(err)}") from err
     if values is None:
         return {}
     if not isinstance(values, dict):
         raise ConfigError(f"configuration file {path} must hold sections of fields, got {type(values).__name__}")
     return values
+
+
+def _text_of(path: str) -> str:
+    """Contents of a file or URL; the store's own requests are made again, and their failures told in words."""
+    if "://" not in path:
+        return Path(path).expanduser().read_text(encoding="utf-8")
+    folder, _, name = path.rpartition("/")
+    return Folder(folder).read(name).decode("utf-8")
 
 
 def count(text: str) -> int:

@@ -39,6 +39,10 @@ class NonFiniteError(LfiwError):
     """NaN or infinity where a finite number is needed; names the rows or the step."""
 
 
+class CollapsedError(LfiwError):
+    """Weights of which a single row holds all, so that a set has no spread; names the set."""
+
+
 class WorkerError(LfiwError):
     """Work on the cluster that failed for good.  Exit code 1: nothing is wrong with the input."""
 

@@ -46,7 +46,7 @@ MAY_IMPORT = {  # besides itself
     "engine": WORK,
     "studies": WORK,
     "report": WORK | {"argv"},  # for the configuration's text
-    "argv": BASE | {"config", "section"},
+    "argv": BASE | {"config", "section", "store"},
     "pipeline": WORK | {"studies", "report"},
     "jobs": WORK | {"studies", "report", "argv", "pipeline"},
 }
@@ -69,7 +69,7 @@ MAY_USE = {  # packages from outside the standard library
     "engine": {"numpy", "torch", "ray", "pyarrow", "tensorboardX", "psutil"},
     "studies": {"numpy", "scipy", "sklearn", "torch", "ray"},
     "report": {"numpy", "matplotlib", "jinja2", "PIL"},
-    "argv": {"pydantic", "fsspec", "yaml"},
+    "argv": {"pydantic", "yaml"},
     "pipeline": set(),
     "jobs": set(),
 }

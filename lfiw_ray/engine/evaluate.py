@@ -18,7 +18,7 @@ from lfiw_ray.engine import embed, reference
 from lfiw_ray.engine.arms import ARMS, Arm, Rows, arms_of
 from lfiw_ray.engine.cluster import unwrapped
 from lfiw_ray.engine.evaluation_rows import arms_of_pool, choose, distinct_ids, pool_rows
-from lfiw_ray.engine.measure import Options, Reference, bins_of, improvement, measure, over_repeats
+from lfiw_ray.engine.measure import Options, Reference, bins_of, improvement, measure, naming, over_repeats
 from lfiw_ray.engine.run import Real, Run
 from lfiw_ray.engine.weights_gain import weights_gain
 from lfiw_ray.engine.whole_set import measure_pool
@@ -78,9 +78,15 @@ def _repeat(run: Run, extractor: str, repeat: int, real: Reference) -> dict[str,
     raw = bins_of(real, *_rows_of(found, distinct, arms["raw"]))
     out = {}
     for arm, rows in arms.items():
-        out[arm] = measure(real, *_rows_of(found, distinct, rows), options, raw)
+        with naming(arm, repeat, _remedy(arm)):
+            out[arm] = measure(real, *_rows_of(found, distinct, rows), options, raw)
         out[arm]["distinct"] = float(len(np.unique(rows.sample_ids)))
     return out
+
+
+def _remedy(arm: str) -> str:
+    """What a user can do about an arm whose weights collapsed."""
+    return "leave it out with evaluate.naive=false" if ARMS[arm].naive else "choose a smaller weights.alpha"
 
 
 def _rows_of(found: Extracted, distinct: np.ndarray, rows: Rows) -> tuple[Extracted, np.ndarray | None]:

@@ -5,7 +5,8 @@ neighbours) is computed once, as a `Reference`.  Every set that is compared is o
 are over disjoint pools.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +29,7 @@ from lfiw_ray.core.kernels import Rbf, as_wide_as
 from lfiw_ray.core.kl_reduction import Histogram
 from lfiw_ray.core.moments import Moments
 from lfiw_ray.core.noise import generator
+from lfiw_ray.errors import CollapsedError
 from lfiw_ray.models.extractors import Extracted
 
 NUM_SPLITS = 10  # of the field's Inception Score
@@ -109,10 +111,18 @@ def measure(
     Parameters
     ----------
     raw : `bins_of` the raw rows of the same pool, for `kl_reduction_bins_nats`.
+
+    Raises
+    ------
+    CollapsedError
+        One row holds all of the weight, in float64.
     """
+    num_rows = len(found.features)
     if log_w is not None:
         found, log_w = _with_weight(found, log_w)
     seen = moments.of(found.features, log_w)
+    if not moments.ess(seen) > 1:
+        raise CollapsedError(f"one of {num_rows:,} rows holds all of the weight, which leaves no spread to measure")
     near = manifold.compare(real.support, found.features, log_w)
     out: dict[str, Any] = {
         "fid": frechet.to_target(real.target, seen),
@@ -145,6 +155,15 @@ def _asked_for(real: Reference, found: Extracted, log_w: np.ndarray | None, opti
         line = infinity.fid(real.moments, found.features, log_w, options.rng("fid infinity"))
         out["fid_infinity"] = line.intercept
     return out
+
+
+@contextmanager
+def naming(arm: str, repeat: int, remedy: str) -> Iterator[None]:
+    """Let a collapsed set be told by its arm and its pool, with what to do."""
+    try:
+        yield
+    except CollapsedError as err:
+        raise CollapsedError(f"arm {arm}, pool {repeat}: {err}: {remedy}") from err
 
 
 def bins_of(real: Reference, found: Extracted, log_w: np.ndarray | None) -> Histogram:

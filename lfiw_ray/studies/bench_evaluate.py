@@ -38,6 +38,7 @@ from lfiw_ray.studies.evaluate_both import Build, Images, Part, Subsets
 
 SHAPE = (32, 32, 3)
 FEATURES, CLASSES = inception.NUM_FEATURES, inception.NUM_CLASSES
+_SETS = ("generated", "real")
 _NEIGHBOURS = 3
 _RANDOM_ROWS = 2000
 _SHARD_ROWS = 16_384
@@ -129,9 +130,9 @@ def images_of(name: str, num_rows: int) -> np.ndarray:
 
 def images_to_numbers(workers: list[Any], space: Inception, sizes: Sizes, here: Path, repeats: int) -> list[Row]:
     """By one worker, by two, from features, and by torch-fidelity, in turn."""
-    images = [ray.put(images_of(name, sizes.images)) for name in ("generated", "real")]
-    halves = [ray.put(images_of(name, sizes.images)[half::2]) for half in range(2) for name in ("generated", "real")]
-    _ask(workers[0], _write, space.build, here, *images)
+    images = [ray.put(images_of(name, sizes.images)) for name in _SETS]
+    halves = [ray.put(images_of(name, sizes.images)[half::2]) for half in range(2) for name in _SETS]
+    _write_both(workers, space.build, here, images)
     runs: list[list[float]] = []
     for repeat in range(repeats):
         cache = {"cache_root": str(here / str(repeat)), "input1_cache_name": "generated", "input2_cache_name": "real"}
@@ -164,8 +165,14 @@ def _seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def _write(build: Build, here: Path, generated: np.ndarray, real: np.ndarray) -> None:
-    evaluate_both.write_features(build, here, generated=generated, real=real)
+def _write_both(workers: list[Any], build: Build, here: Path, images: list[Any]) -> None:
+    """The tables that `from cached features` reads: each worker extracts a set, untimed."""
+    each = zip(workers, _SETS, images, strict=True)
+    ray.get([worker.call.remote(_write, build, here, name, x) for worker, name, x in each])
+
+
+def _write(build: Build, here: Path, name: str, x: np.ndarray) -> None:
+    evaluate_both.write_features(build, here, **{name: x})
 
 
 def _from_images(build: Build, subsets: Subsets, generated: np.ndarray, real: np.ndarray) -> dict[str, float]:
@@ -216,7 +223,7 @@ def extraction(space: Inception, num_rows: int, repeats: int) -> Row:
 
 def without_a_network(num_rows: int, repeats: int) -> list[Row]:
     """FID and KID in the space `random`, which torch-fidelity is given too, and how far the numbers are apart."""
-    generated, real = (images_of(name, num_rows) for name in ("generated", "real"))
+    generated, real = (images_of(name, num_rows) for name in _SETS)
     build, all_rows = partial(extractors.random, SHAPE), Subsets(1, num_rows)
     name = register_with_torch_fidelity(build())
     ours = partial(_from_images, build, all_rows, generated, real)

@@ -18,7 +18,7 @@ import ray
 from lfiw_ray.engine.cluster import unwrapped
 from lfiw_ray.engine.diagnose import form_of
 from lfiw_ray.engine.features import gather_features
-from lfiw_ray.engine.measure import Options, Reference, measure, over_repeats, reference_of
+from lfiw_ray.engine.measure import Options, Reference, measure, naming, over_repeats, reference_of
 from lfiw_ray.engine.run import Real, Run
 from lfiw_ray.models.extractors import Extracted
 from lfiw_ray.store import stages
@@ -143,7 +143,8 @@ def _repeat(job: Job, repeat: int, *references: Reference) -> None:
     for (protocol, arms), reference in zip(chosen.items(), references, strict=True):
         for name, rows in arms.items():
             extracted = _taken(embedded, np.searchsorted(wanted, rows.sample_ids))
-            figures = measure(reference, extracted, rows.log_w, options)
+            with naming(name, repeat, "a classifier with better calibration, or more rows (--num-rows)"):
+                figures = measure(reference, extracted, rows.log_w, options)
             distinct = float(len(np.unique(rows.sample_ids)))
             found[protocol][name] = figures | {"distinct": distinct, "k_hat": table1_arms.k_hat_of(rows.log_w)}
     stages.finish(_repeat_folder(job, repeat), job.plan, {}, found)

@@ -11,8 +11,8 @@ from lfiw_ray.core.forms import Form
 from lfiw_ray.core.kernels import Rbf, as_wide_as
 from lfiw_ray.core.rivals import RIVALS
 from lfiw_ray.engine.arms import ARMS, arms_of, choose_rows
-from lfiw_ray.engine.measure import Options, improvement, measure, over_repeats, reference_of, with_rbf
-from lfiw_ray.errors import NonFiniteError
+from lfiw_ray.engine.measure import Options, improvement, measure, naming, over_repeats, reference_of, with_rbf
+from lfiw_ray.errors import CollapsedError, NonFiniteError
 from lfiw_ray.models.extractors import Extracted
 
 START, N, POOL = 30_000, 500, 20_000
@@ -194,3 +194,15 @@ def test_three_repeats_have_an_interval() -> None:
     assert found["shares"]["mean"] == [0.5, 3.0]
     assert "low" not in found["shares"]
     assert "low" not in over_repeats([{"fid": 1.0}, {"fid": 2.0}])["fid"]
+
+
+def test_a_set_whose_weight_lies_on_one_row_is_refused_by_its_arm_and_pool() -> None:
+    real, found = reference_of({}, features(400, 0), features(400, 1), 5), features(300, 2)
+    heavy = np.zeros(300)
+    heavy[7] = 60.0
+    told = r"arm weighted, pool 3: one of 300 rows .*: lower alpha$"
+    with pytest.raises(CollapsedError, match=told) as err, naming("weighted", 3, "lower alpha"):
+        measure(real, found, heavy)
+    assert err.value.exit_code == 2
+    heavy[7] = 30.0  # nearly all of it: as little as that can be measured
+    assert measure(real, found, heavy)["ess"] == pytest.approx(1.0, abs=1e-9)

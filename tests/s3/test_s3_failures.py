@@ -11,8 +11,9 @@ from s3fs.errors import translate_boto_error
 from weed import Weed, forget_clients
 
 from lfiw_ray import pipeline
+from lfiw_ray.argv import from_argv
 from lfiw_ray.config import PipelineConfig
-from lfiw_ray.errors import MissingFileError, StoreError
+from lfiw_ray.errors import ConfigError, MissingFileError, StoreError
 from lfiw_ray.store import failures, patience
 from lfiw_ray.store.folder import Folder
 
@@ -157,3 +158,13 @@ def test_a_run_without_credentials_says_so_before_any_work(
     given(monkeypatch, {**variables, "HOME": str(tmp_path)})
     with pytest.raises(StoreError, match=rf"cannot .*{bucket}/run.json: .*; set AWS_ACCESS_KEY_ID and AWS_SECRET"):
         pipeline.open_run(PipelineConfig(run=bucket))
+
+
+def test_a_configuration_in_a_bucket_is_read_and_its_failures_are_told(bucket: str, monkeypatch: pytest.MonkeyPatch):
+    Folder(bucket).write("mine.yaml", b"seed: 7")
+    assert from_argv([f"--config={bucket}/mine.yaml"], "").config.seed == 7
+    with pytest.raises(ConfigError, match=rf"configuration file {bucket}/other.yaml: cannot read .*: no such file"):
+        from_argv([f"--config={bucket}/other.yaml"], "")
+    given(monkeypatch, dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")))
+    with pytest.raises(ConfigError, match=rf"configuration file {bucket}/mine.yaml: .*; set AWS_ACCESS_KEY_ID and"):
+        from_argv([f"--config={bucket}/mine.yaml"], "")

@@ -37,7 +37,12 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers without Ray."""
     monkeypatch.setattr(bench_evaluate, "_ask", lambda _, work, *args: work(*args))
     monkeypatch.setattr(bench_evaluate, "_by_two", lambda *_: None)
+    monkeypatch.setattr(bench_evaluate, "_write_both", _write_here)
     monkeypatch.setattr(bench_evaluate.ray, "put", lambda value: value)
+
+
+def _write_here(_: Any, build: Callable[[], Extractor], folder: Path, images: list[np.ndarray]) -> None:
+    evaluate_both.write_features(build, folder, generated=images[0], real=images[1])
 
 
 def test_both_sides_give_the_same_numbers(tmp_path: Path) -> None:
