@@ -17,7 +17,8 @@ from ray import tune
 from ray.tune.logger import JsonLoggerCallback
 
 from lfiw_ray.engine.cluster import capacity, present
-from lfiw_ray.errors import WorkerError
+from lfiw_ray.errors import StoreError, WorkerError
+from lfiw_ray.store.failures import explained
 
 MAX_FAILURES = 2  # restarts of a trial, for a lost worker; Tune cannot tell it from a trial that raises
 
@@ -38,10 +39,15 @@ def run_trials(
         two of Tune's writes has left trials that only the space can bring back.
     options : of `tune.TuneConfig`.
     storage_url : absolute folder or URL (s3://, gs://) that all nodes can write.
+
+    Raises
+    ------
+    StoreError
+        The storage failed, also after the retries of Arrow's client, through which Tune writes.
     """
     storage = storage_url if "://" in storage_url else str(Path(storage_url).resolve())
     path = f"{storage.rstrip('/')}/{name}"
-    with _quiet():
+    with _quiet(), _named(path):
         if tune.Tuner.can_restore(path):
             tuner = tune.Tuner.restore(path, trainable, param_space=space, resume_unfinished=True, restart_errored=True)
         else:
@@ -94,6 +100,14 @@ def concurrency(wanted: int | None, num_gpus: float = 0.0) -> int:
     if math.isinf(room):  # a cluster that grows with what is asked of it
         room = wanted or present("CPU")
     return max(1, min(math.floor(room), wanted or math.floor(room)))
+
+
+@contextmanager
+def _named(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as err:
+        raise StoreError(f"cannot keep trials in {path}: {explained(err)}") from err
 
 
 @contextmanager

@@ -31,7 +31,7 @@ class _Request(NamedTuple):
     method: str
     path: str
     head: bytes
-    body_bytes: int
+    body_bytes: int | None  # None: it comes in chunks, as Arrow's client sends it
     waits: bool  # with its body, until it is told to go on
 
 
@@ -110,12 +110,11 @@ class FaultyProxy:
         server_reader, server_writer = await asyncio.open_connection(HOST, self._target)
         try:
             server_writer.write(request.head)
-            sent = request.body_bytes // 2 if kind == "reset_request" else request.body_bytes
-            upload = asyncio.create_task(_copy(reader, server_writer, sent))
             if kind == "reset_request":
-                await upload
+                await _copy(reader, server_writer, (request.body_bytes or 2) // 2)
                 writer.transport.abort()
                 return
+            upload = asyncio.create_task(_copy_body(request, reader, server_writer))
             self.answered_bytes += await _reply(kind, server_reader, writer)
             upload.cancel()
             await asyncio.gather(upload, return_exceptions=True)
@@ -131,12 +130,14 @@ def _parsed(head: bytes) -> _Request:
     lengths = [int(line.split(":")[1]) for line in lines if line.lower().startswith("content-length:")]
     kept = "\r\n".join([first, *headers, "Connection: close", "", ""]).encode("latin-1")
     waits = any(line.lower().startswith("expect:") for line in lines)
-    return _Request(method, path, kept, lengths[0] if lengths else 0, waits)
+    chunked = any(line.lower().replace(" ", "") == "transfer-encoding:chunked" for line in lines)
+    return _Request(method, path, kept, None if chunked else sum(lengths), waits)
 
 
 async def _refuse(kind: str, request: _Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     status, code = _STATUS[kind]
     if not request.waits:
+        assert request.body_bytes is not None, "a body in chunks that is sent without being asked for"
         await reader.readexactly(request.body_bytes)
     body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>injected</Message></Error>".encode()
     sent = b"" if request.method == "HEAD" else body
@@ -158,6 +159,22 @@ async def _reply(kind: str | None, reader: asyncio.StreamReader, writer: asyncio
     if kind != "truncate":
         writer.transport.abort()
     return len(sent)
+
+
+async def _copy_body(request: _Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    if request.body_bytes is not None:
+        await _copy(reader, writer, request.body_bytes)
+        return
+    size = -1
+    while size != 0:  # the last chunk is an empty one
+        line = await reader.readuntil(b"\r\n")
+        size = int(line.split(b";")[0], 16)
+        writer.write(line + (await reader.readexactly(size + 2) if size else b""))
+        await writer.drain()
+    while line != b"\r\n":  # lines of a trailer, and an empty one
+        line = await reader.readuntil(b"\r\n")
+        writer.write(line)
+    await writer.drain()
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, count: int | None) -> int:
