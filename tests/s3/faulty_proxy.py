@@ -44,6 +44,7 @@ class FaultyProxy:
         self.requests: Counter[str] = Counter()
         self.answered_bytes = 0
         self._seen: Counter[tuple[str, str]] = Counter()
+        self._busy: set[asyncio.Task[None] | None] = set()  # asyncio itself holds its tasks weakly
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -76,6 +77,7 @@ class FaultyProxy:
         await asyncio.gather(*others, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._busy.add(here := asyncio.current_task())
         try:
             request = _parsed(await reader.readuntil(b"\r\n\r\n"))
             await self._answer(request, reader, writer)
@@ -83,6 +85,7 @@ class FaultyProxy:
             pass  # either side went away, or the proxy closes
         finally:
             writer.close()
+            self._busy.discard(here)
 
     def _fault(self, request: _Request) -> str | None:
         self.requests[request.method] += 1
