@@ -58,14 +58,16 @@ def worker_environment() -> dict[str, dict[str, str]]:
 
 
 def _log_resources() -> None:
-    resources = ray.cluster_resources()
+    resources, free = ray.cluster_resources(), ray.available_resources()
+    used = resources.get("CPU", 0) - free.get("CPU", 0)  # by other jobs, or by this one's entry point
     where = os.environ.get("RAY_ADDRESS") or ray.get_runtime_context().gcs_address
     log.info(
-        "Ray %s at %s: %d node(s), %g CPUs, %g GPUs%s",
+        "Ray %s at %s: %d node(s), %g CPUs%s, %g GPUs%s",
         ray.__version__,
         where,
         len([n for n in ray.nodes() if n["Alive"]]),
         resources.get("CPU", 0),
+        f" ({used:g} in use)" if used else "",
         resources.get("GPU", 0),
         "; more on demand" if math.isinf(capacity("CPU")) else "",
     )

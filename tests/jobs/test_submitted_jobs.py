@@ -20,7 +20,7 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnHead]:
     token = tmp_path_factory.mktemp("token") / "auth_token"
     token.touch(mode=0o600)
     token.write_text(secrets.token_hex(32))
-    head = OwnHead(2, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(token), RAY_TRAIN_HEALTH_CHECK_INTERVAL_S="0.2")
+    head = OwnHead(3, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(token), RAY_TRAIN_HEALTH_CHECK_INTERVAL_S="0.2")
     yield head
     head.close()
 
@@ -36,9 +36,9 @@ def job(head: OwnHead) -> Callable[..., Any]:
     return call
 
 
-def submit(job: Callable[..., Any], name: str, *flags: str, wait: bool = True) -> Any:
-    """Submit the whole pipeline as the documents say, under a name."""
-    options = ["--submission-id", name, "--runtime-env", "jobs/runtime_env.yaml"] + ([] if wait else ["--no-wait"])
+def submit(job: Callable[..., Any], name: str, *flags: str, more: tuple[str, ...] = ()) -> Any:
+    """Submit the whole pipeline as the documents say, under a name; `more` are flags of `ray job submit`."""
+    options = ["--submission-id", name, "--runtime-env", "jobs/runtime_env.yaml", *more]
     return job("submit", *options, "--", "python", "jobs/full_pipeline.py", *flags, check=False)
 
 
@@ -52,19 +52,20 @@ def until(what: Callable[[], bool]) -> None:
 def test_a_stopped_job_resumes_where_it_was(job: Callable[..., Any], tmp_path: Path) -> None:
     """Two to three minutes."""
     flags = (f"--config={write_config(tmp_path)}", f"--run={tmp_path / 'run'}")
-    assert submit(job, "first", *flags, wait=False).returncode == 0
+    assert submit(job, "first", *flags, more=("--no-wait",)).returncode == 0
     until(lambda: len(list((tmp_path / "run").glob("samples/*.json"))) >= 1)
     job("stop", "first")
     assert "was stopped" in job("status", "first").stdout
     assert "stopped by SIGTERM; run it again to go on" in job("logs", "first").stdout
     before = mtimes(tmp_path / "run")
-    again = submit(job, "again", *flags)
+    again = submit(job, "again", *flags, more=("--entrypoint-num-cpus", "1"))
     assert again.returncode == 0, again.stdout
     assert (tmp_path / "run" / "report" / "index.html").exists()
     kept = {name: when for name, when in before.items() if name.startswith(("generator/", "classifier/", "samples/"))}
     assert any(name.startswith("samples/") for name in kept)
     assert {name: when for name, when in mtimes(tmp_path / "run").items() if name in kept} == kept
     log = job("logs", "again").stdout
+    assert "3 CPUs (1 in use)" in log
     assert "== report" in log
     assert not {"\r", "\x1b"} & set(log.split("== ", 1)[1])  # no bars, no colours
 
