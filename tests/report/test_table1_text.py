@@ -100,6 +100,13 @@ def test_the_figure_is_a_whole_file_that_names_arms_and_tables() -> None:
         assert label in said
     assert "random" in said
     assert said.count("cifar10_sngan_small") == 3
-    assert "+178 %" in said  # lies beyond the axis, and is told
+    assert said.count("+178 %") == 6  # lies beyond the axis, and is told: FID and KID of three tables
     assert re.findall(r"var\(--(\w+)\)", svg)
     assert all(f"--{name}:" in svg for name in re.findall(r"var\(--(\w+)\)", svg))
+
+
+def test_a_distance_of_raw_that_is_hardly_above_zero_is_nothing_to_be_a_part_of() -> None:
+    made = table()
+    made["arms"]["raw"]["kid"]["mean"] = 3 * made["arms"]["raw"]["kid"]["se"]
+    said = " ".join(ElementTree.fromstring(figure(example(made))).itertext())
+    assert said.count("+178 %") == 1

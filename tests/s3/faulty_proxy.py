@@ -114,7 +114,7 @@ class FaultyProxy:
         try:
             server_writer.write(request.head)
             if kind == "reset_request":
-                await _copy(reader, server_writer, (request.body_bytes or 2) // 2)
+                await _copy(reader, server_writer, 1 if request.body_bytes is None else request.body_bytes // 2)
                 writer.transport.abort()
                 return
             upload = asyncio.create_task(_copy_body(request, reader, server_writer))
