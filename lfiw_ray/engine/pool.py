@@ -74,7 +74,7 @@ class _Actor:
     """What Ray Data calls: one worker, one shard a call.
 
     An expected failure travels in the row as its class and message: Ray Data keeps only the text of an exception,
-    and would retry it.
+    and would retry it.  That of the worker's own beginning waits for a row to travel in.
     """
 
     def __init__(self, what: str, step: Step):
@@ -83,14 +83,18 @@ class _Actor:
         self._name, self._labels = step.name, {"work": what, "step": step.name}
         if ray.get_runtime_context().was_current_actor_reconstructed:
             metrics.count("lfiw_restarted_workers_total", 1, **self._labels)
-        self._worker = step.worker()
+        self._refusal: LfiwError | None = None
+        try:
+            self._worker = step.worker()
+        except LfiwError as err:
+            self._refusal = err
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         (shard,) = batch["shard"]
         found, failure, began = Done(0, made=False), str(batch["failure"][0]), time.monotonic()
         if not failure:
             try:
-                found = self._worker.run_shard(int(shard))
+                found = self._done(int(shard))
             except LfiwError as err:
                 failure = f"{type(err).__name__} {err}"
                 metrics.count("lfiw_failed_shards_total", 1, **self._labels)
@@ -101,6 +105,11 @@ class _Actor:
         if found.made and found.block_sums and not batch["weighed"][0]:  # of the first step that gives weights
             done["weighed"] = [json.dumps([found.rows, found.block_sums])]
         return {**batch, **{name: np.array(column) for name, column in done.items()}}
+
+    def _done(self, shard: int) -> Done:
+        if self._refusal is not None:
+            raise self._refusal
+        return self._worker.run_shard(shard)
 
     def _count(self, found: Done, seconds: float) -> None:
         metrics.count("lfiw_rows_total", found.rows, **self._labels)

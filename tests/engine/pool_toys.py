@@ -20,8 +20,11 @@ class Toy(NamedTuple):
     refuses: int | None = None
     dies: int | None = None
     for_ever: bool = False
+    unready: bool = False
 
     def __call__(self) -> "Toy":
+        if self.unready:
+            raise ShardError("the weights are not there")
         return self
 
     def run_shard(self, shard: int) -> Done:

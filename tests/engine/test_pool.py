@@ -39,13 +39,15 @@ def test_no_shards_is_no_work(tmp_path: Path) -> None:
 
 
 def test_an_expected_failure_surfaces_as_itself(tmp_path: Path) -> None:
-    """From either step, with its class and its message; a later step leaves the failed shard alone."""
+    """From either step or a worker's beginning, with its class and message; a later step leaves the failed shard."""
     later = Toy(tmp_path, "seen")
     with pytest.raises(ShardError, match=r"^shard 5 was altered; run again with --repair$"):
         run_shards("toys", SHARDS, [step(Toy(tmp_path, refuses=5)), step(later)])
     assert 5 not in files(tmp_path, "seen")
     with pytest.raises(ShardError, match=r"^shard 2 was altered"):
         run_shards("toys", SHARDS, [step(Toy(tmp_path, "fresh")), step(later._replace(refuses=2))])
+    with pytest.raises(ShardError, match=r"^the weights are not there$"):
+        run_shards("toys", SHARDS, [step(Toy(tmp_path, unready=True))])
 
 
 def test_a_worker_that_dies_once_is_retried(tmp_path: Path) -> None:
