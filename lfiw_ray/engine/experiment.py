@@ -35,19 +35,18 @@ def run_trials(
     Parameters
     ----------
     trainable : function of a trial, with its resources.
-    space : Tune's parameter space.  It is given again when an experiment is resumed: a driver that was killed between
-        two of Tune's writes has left trials that only the space can bring back.
+    space : Tune's parameter space, given again on resuming: a driver killed between two of its writes has left trials
+        that only the space can bring back.
     options : of `tune.TuneConfig`.
     storage_url : absolute folder or URL (s3://, gs://) that all nodes can write.
 
     Raises
     ------
     StoreError
-        The storage failed, also after the retries of Arrow's client, through which Tune writes.
+        The storage failed, after the retries of Arrow's client too.
     """
     storage = storage_url if "://" in storage_url else str(Path(storage_url).resolve())
-    path = f"{storage.rstrip('/')}/{name}"
-    with _quiet(), _named(path):
+    with _quiet(), _named(path := f"{storage.rstrip('/')}/{name}"):
         if tune.Tuner.can_restore(path):
             tuner = tune.Tuner.restore(path, trainable, param_space=space, resume_unfinished=True, restart_errored=True)
         else:

@@ -117,12 +117,9 @@ def measure(
     CollapsedError
         One row holds all of the weight, in float64.
     """
-    num_rows = len(found.features)
     if log_w is not None:
         found, log_w = _with_weight(found, log_w)
-    seen = moments.of(found.features, log_w)
-    if not moments.ess(seen) > 1:
-        raise CollapsedError(f"one of {num_rows:,} rows holds all of the weight, which leaves no spread to measure")
+    seen = _moments_of(found.features, log_w)
     near = manifold.compare(real.support, found.features, log_w)
     out: dict[str, Any] = {
         "fid": frechet.to_target(real.target, seen),
@@ -155,6 +152,15 @@ def _asked_for(real: Reference, found: Extracted, log_w: np.ndarray | None, opti
         line = infinity.fid(real.moments, found.features, log_w, options.rng("fid infinity"))
         out["fid_infinity"] = line.intercept
     return out
+
+
+def _moments_of(features: np.ndarray, log_w: np.ndarray | None) -> Moments:
+    seen = moments.of(features, log_w)
+    if not moments.ess(seen) > 1:
+        raise CollapsedError(
+            f"one of {len(features):,} rows holds all of the weight, which leaves no spread to measure"
+        )
+    return seen
 
 
 @contextmanager

@@ -57,7 +57,7 @@ def figure(found: dict[str, Any]) -> str:
 
 def _panel(ax: Axes, title: str, table: dict[str, Any], names: list[str]) -> None:
     """One table: mean and two standard errors of the paired differences, in per cent of raw's own distances."""
-    shown = {metric: _percent(table, metric, names) for metric in _MARKS if _is_clear(table["arms"]["raw"][metric])}
+    shown = {metric: _percent(table, metric, names) for metric in _MARKS if _has_parts(table["arms"]["raw"], metric)}
     far = np.concatenate([np.abs(means) + 2 * errors for means, errors in shown.values()])
     reach = float(np.clip(1.2 * np.quantile(far, 0.75), _LEAST_PERCENT, _MOST_PERCENT))
     ax.axvline(0, color=COLOURS["muted"], linewidth=1, linestyle=":")
@@ -69,9 +69,9 @@ def _panel(ax: Axes, title: str, table: dict[str, Any], names: list[str]) -> Non
     ax.set(xlabel="less raw's, % of it", xlim=(-1.05 * reach, 1.05 * reach), ylim=(0.4 - len(names), 0.6))
 
 
-def _is_clear(raw: dict[str, Any]) -> bool:
-    """Whether raw's own distance is far enough from 0 to be what others are a part of."""
-    return bool(raw["mean"] > 4 * raw["se"])
+def _has_parts(raw: dict[str, Any], metric: str) -> bool:
+    """Whether raw's own distance is far enough from 0 to be what others are a part of; a FID always is."""
+    return metric == "fid" or bool(raw[metric]["mean"] > 4 * raw[metric]["se"])
 
 
 def _percent(table: dict[str, Any], metric: str, names: list[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -83,8 +83,8 @@ def test_a_server_that_takes_requests_and_never_answers_is_given_up(
     bucket: str, proxy: Between, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(patience, "WAITS_S", (0.01,))
-    monkeypatch.setattr(multipart, "SILENT_S", 2.0)
-    monkeypatch.setattr(location, "READ_TIMEOUT_S", 2.0)
+    monkeypatch.setattr(multipart, "SILENT_S", 1.0)
+    monkeypatch.setattr(location, "READ_TIMEOUT_S", 1.0)
     between = proxy(Faults(0.0))
     Folder(bucket).write("a", b"before")
     between.set_faults(Faults(1.0, ("stall",), delay_s=3600.0))
