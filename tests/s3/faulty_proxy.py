@@ -92,8 +92,8 @@ class FaultyProxy:
         name = (request.method, request.path)
         self._seen[name] += 1
         faults = self._faults
-        # buckets and uploads have names of their own each time
-        known = re.sub(r"^/[^/?]*|uploadId=[^&]*", "", request.path)
+        # buckets, places in them and uploads have names of their own each time
+        known = re.sub(r"^/[^/?]*|uploadId=[^&]*|\b[0-9a-f]{12}\b", "", request.path)
         number = int(digest([faults.seed, request.method, known, self._seen[name]])[:12], 16)
         if number % 10_000 >= faults.share * 10_000:
             return None
