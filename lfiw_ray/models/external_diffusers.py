@@ -13,6 +13,7 @@ import torch
 from lfiw_ray.core import noise
 from lfiw_ray.errors import ConfigError, GeneratorError
 from lfiw_ray.models.foreign import ForeignCode
+from lfiw_ray.models.torchvision_ops import load_torchvision
 
 
 class PipelineGenerator:
@@ -32,6 +33,7 @@ class PipelineGenerator:
     """
 
     def __init__(self, path: str, steps: int | None, prompt: str | None, device: str):
+        load_torchvision()  # which diffusers imports
         try:
             from diffusers import DiffusionPipeline
         except ImportError as err:

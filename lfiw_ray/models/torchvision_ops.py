@@ -1,10 +1,11 @@
-"""torch-fidelity, imported so that it works beside a CPU build of torch.
+"""torchvision and what imports it, imported so that they work beside a CPU build of torch.
 
-torch-fidelity imports torchvision.  The torchvision wheel of PyPI is a CUDA build: beside a CPU torch its
+torch-fidelity and diffusers import torchvision.  The torchvision wheel of PyPI is a CUDA build: beside a CPU torch its
 compiled operators do not load, and its Python part then fails while it registers a shape function for
 `torchvision::nms`, an operator that does not exist.  Declaring the two operators by their signatures is all
-that `import torchvision` needs.  They remain without an implementation, and so do torchvision's image codecs;
-torch-fidelity's metrics use neither.  Where `import torchvision` works, nothing is declared.
+that `import torchvision` needs.  They remain without an implementation, and so do torchvision's image codecs:
+torch-fidelity's metrics and unconditional pipelines use neither.  Where `import torchvision` works, nothing is
+declared.
 """
 
 import importlib
@@ -19,6 +20,12 @@ _SIGNATURES = ("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 
 def load_torch_fidelity() -> ModuleType:
     """The module `torch_fidelity`; the only way this project imports it."""
+    load_torchvision()
+    return importlib.import_module("torch_fidelity")
+
+
+def load_torchvision() -> None:
+    """Import torchvision, after which other modules can."""
     try:
         importlib.import_module("torchvision")
     except RuntimeError as err:
@@ -26,7 +33,6 @@ def load_torch_fidelity() -> ModuleType:
             raise
         _declare_operators()
         importlib.import_module("torchvision")
-    return importlib.import_module("torch_fidelity")
 
 
 def _declare_operators() -> None:
