@@ -161,7 +161,7 @@ def test_an_unknown_key_names_the_nearest_known_one_whatever_its_source(file, ke
 def test_a_variable_with_an_underscore_too_few_is_not_ignored(name: str, right: str):
     with pytest.raises(ConfigError, match=f"{name}: settings begin with LFIW__; did you mean {right}"):
         read(env={name: "5"})
-    assert read(env={right: "16384", "LFIW_SOMETHING": "else", "MY_LFIW_SEED": "5"})
+    assert read(env={right: "16384", "LFIW_DATA": "/a/folder", "LFIW_SOMETHING": "else", "MY_LFIW_SEED": "5"})
 
 
 @pytest.mark.parametrize(

@@ -157,9 +157,7 @@ def _asked_for(real: Reference, found: Extracted, log_w: np.ndarray | None, opti
 def _moments_of(features: np.ndarray, log_w: np.ndarray | None) -> Moments:
     seen = moments.of(features, log_w)
     if not moments.ess(seen) > 1:
-        raise CollapsedError(
-            f"one of {len(features):,} rows holds all of the weight, which leaves no spread to measure"
-        )
+        raise CollapsedError("a single row holds all of the weight, which leaves no spread to measure")
     return seen
 
 

@@ -200,9 +200,10 @@ def test_a_set_whose_weight_lies_on_one_row_is_refused_by_its_arm_and_pool() -> 
     real, found = reference_of({}, features(400, 0), features(400, 1), 5), features(300, 2)
     heavy = np.zeros(300)
     heavy[7] = 60.0
-    told = r"arm weighted, pool 3: one of 300 rows .*: lower alpha$"
-    with pytest.raises(CollapsedError, match=told) as err, naming("weighted", 3, "lower alpha"):
-        measure(real, found, heavy)
-    assert err.value.exit_code == 2
+    told = "arm weighted, pool 3: a single row holds all of the weight.*: lower alpha$"
+    for alone in (heavy, np.where(heavy > 0, 0.0, -np.inf)):
+        with pytest.raises(CollapsedError, match=told) as err, naming("weighted", 3, "lower alpha"):
+            measure(real, found, alone)
+        assert err.value.exit_code == 2
     heavy[7] = 30.0  # nearly all of it: as little as that can be measured
     assert measure(real, found, heavy)["ess"] == pytest.approx(1.0, abs=1e-9)

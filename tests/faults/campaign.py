@@ -55,6 +55,18 @@ class Campaign:
             self.tally.runs += 1
         return self.tally
 
+    def long_run(self, root: str, num_samples: int) -> None:
+        """A run of a large pool that nothing disturbs: its processes live long enough for their memory to tell."""
+        self._driver = Driver(
+            self._config, f"s3://{root}", f"--generate.num_samples={num_samples}", address=self._nodes.address
+        )
+        try:
+            code = self._disturbed(root, [], {}, end=0.0)
+            print(f"{root}: {num_samples} samples, exit code {code}", flush=True)
+            self.tally.unclear_failures += code != 0
+        finally:
+            self._driver.close()
+
     def watched(self) -> Iterator[tuple[str, psutil.Process]]:
         """Processes whose memory is to stay flat: the driver and the actors."""
         driver = self._driver

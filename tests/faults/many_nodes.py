@@ -37,7 +37,8 @@ class ManyNodes:
 
     def workers(self, title: str) -> list[psutil.Process]:
         """Worker processes of all nodes whose title contains a text, by age."""
-        found = [child for raylet in self._raylets() for child in _children(raylet) if title in _title(child)]
+        nodes = (self._cluster.head_node, *self._nodes())
+        found = [child for node in nodes for child in _children(node) if title in _title(child)]
         return sorted(found, key=lambda process: process.pid)
 
     def kill_node(self, index: int) -> None:
@@ -49,8 +50,8 @@ class ManyNodes:
 
     def stop_node(self, index: int, seconds: float) -> None:
         """A node that does nothing for a while: its raylet and its workers stand still."""
-        raylet = _raylet(self._nodes()[index % len(self._nodes())])
-        family = [raylet, *_children(raylet)]
+        node = self._nodes()[index % len(self._nodes())]
+        family = [_raylet(node), *_children(node)]
         for process in family:
             _signal(process, signal.SIGSTOP)
         time.sleep(seconds)
@@ -69,19 +70,17 @@ class ManyNodes:
         self._cluster.shutdown()
 
     def _nodes(self) -> list[Any]:
-        return sorted(self._cluster.worker_nodes, key=lambda node: str(node.unique_id))
-
-    def _raylets(self) -> list[psutil.Process]:
-        return [_raylet(node) for node in (self._cluster.head_node, *self._cluster.worker_nodes)]
+        """Of a copy: another thread may be replacing one."""
+        return sorted({*self._cluster.worker_nodes}, key=lambda node: str(node.unique_id))
 
 
 def _raylet(node: Any) -> psutil.Process:
     return psutil.Process(node.all_processes["raylet"][0].process.pid)
 
 
-def _children(process: psutil.Process) -> list[psutil.Process]:
+def _children(node: Any) -> list[psutil.Process]:
     try:
-        return list(process.children(recursive=True))
+        return list(_raylet(node).children(recursive=True))
     except psutil.NoSuchProcess:
         return []
 

@@ -18,15 +18,24 @@ class MemoryWatch:
     def __init__(self, watched: Callable[[], Iterable[tuple[str, psutil.Process]]]):
         self._watched, self._stop = watched, threading.Event()
         self.samples: dict[str, list[float]] = defaultdict(list)
+        self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Take no more samples."""
+        """Take no more samples; raises what ended the sampling before."""
         self._stop.set()
         self._thread.join()
+        if self._failure is not None:
+            raise self._failure
 
     def _watch(self) -> None:
+        try:
+            self._sample()
+        except BaseException as err:
+            self._failure = err
+
+    def _sample(self) -> None:
         while not self._stop.wait(PERIOD_S):
             for role, process in self._watched():
                 try:

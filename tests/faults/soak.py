@@ -19,7 +19,7 @@ def main() -> int:
         from campaign import Campaign, Settings  # after Ray's environment is set
         from many_nodes import ManyNodes
         from memory import MemoryWatch
-        from tally import grown
+        from tally import grown, told
         from weed import Weed, find_program
 
         program = find_program()
@@ -37,13 +37,16 @@ def main() -> int:
             campaign = Campaign(settings, nodes, server, config, reference)
             watch = MemoryWatch(campaign.watched)
             tally = campaign.run(folder)
+            if asked.long_run:
+                campaign.long_run("faults/long", asked.long_run)
             watch.stop()
         finally:
             nodes.close()
             server.close()
-    found = grown(watch.samples)
-    print(tally.table(), f"{'processes seen':18} {len(watch.samples)}", f"{'that grew':18} {found}", sep="\n")
-    return 0 if tally.is_clean() and not found and tally.injected.total() >= asked.faults else 1
+    found, long = grown(watch.samples), told(watch.samples)
+    print(tally.table(), f"{'processes seen':18} {len(watch.samples)}", *long, f"{'that grew':18} {found}", sep="\n")
+    shown = not asked.long_run or {"driver", "actor"} <= {line.split()[0] for line in long}
+    return 0 if tally.is_clean() and shown and not found and tally.injected.total() >= asked.faults else 1
 
 
 def _asked() -> argparse.Namespace:
@@ -51,7 +54,8 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--faults", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--gap-s", type=float, nargs=2, default=(4.0, 16.0))
-    parser.add_argument("--limit-s", type=float, default=1800.0)
+    parser.add_argument("--limit-s", type=float, default=1800.0, help="of the faults")
+    parser.add_argument("--long-run", type=int, default=2_457_600, help="samples of the run for memory; 0: none")
     parser.add_argument("--kinds", default="actor,trainer,node,driver,storage,full_store,slow_node")
     parser.add_argument("--config", type=Path, help="of an undisturbed run that is there already")
     parser.add_argument("--reference", type=Path, help="that run's folder")

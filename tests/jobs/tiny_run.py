@@ -20,7 +20,8 @@ import pyarrow.parquet as pq
 import yaml
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-TABLES = ("samples", "weights", "naive_weights", "selection")  # what must be the same, file by file, after any accident
+POOL = ("samples", "weights", "naive_weights")
+TABLES = (*POOL, "selection")  # what must be the same, file by file, after any accident
 CLOCKS = ("index.html", "timings.json", "node_seconds.json")  # what every call writes again
 SECRETS = {  # which no file of a run and no line of its output may hold
     "AWS_ACCESS_KEY_ID": "AKIAPLANTEDKEYID0000",
@@ -180,9 +181,9 @@ def _cmdline(process: psutil.Process) -> list[str]:
         return []
 
 
-def digests(run: Path) -> dict[str, str]:
+def digests(run: Path, tables: tuple[str, ...] = TABLES) -> dict[str, str]:
     """SHA-256 of every file of the tables that must not depend on accidents."""
-    files = [path for table in TABLES for path in sorted((run / table).iterdir())]
+    files = [path for table in tables for path in sorted((run / table).iterdir())]
     return {str(path.relative_to(run)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 

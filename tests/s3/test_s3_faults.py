@@ -39,9 +39,9 @@ def fill(table: Table) -> None:
 
 
 @pytest.fixture
-def undisturbed(tmp_path: Path) -> dict[str, bytes]:
+def on_disk(tmp_path: Path) -> dict[str, bytes]:
     """The files of the same work on a disk."""
-    table = Table(str(tmp_path / "undisturbed"), "plan", LAYOUT)
+    table = Table(str(tmp_path / "on_disk"), "plan", LAYOUT)
     fill(table)
     return files_of(table.folder)
 
@@ -49,20 +49,20 @@ def undisturbed(tmp_path: Path) -> dict[str, bytes]:
 @pytest.mark.usefixtures("no_waits")
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_stage_goes_through_with_a_third_of_its_requests_failing(
-    bucket: str, proxy: Between, undisturbed: dict[str, bytes], kind: str
+    bucket: str, proxy: Between, on_disk: dict[str, bytes], kind: str
 ):
     between = proxy(Faults(0.33, (kind,), seed=3, delay_s=0.01))
     table = Table(bucket, "plan", LAYOUT)
     fill(table)
     assert between.injected[kind] > 10
     between.set_faults(Faults(0.0))
-    assert files_of(table.folder) == undisturbed
+    assert files_of(table.folder) == on_disk
     assert shards.damaged(table) == {}
     assert stages.finished(table.folder.child("end"), "plan") == {"rows": 24}
 
 
 @pytest.mark.usefixtures("no_waits")
-def test_a_stage_that_failed_is_resumed(bucket: str, proxy: Between, undisturbed: dict[str, bytes]):
+def test_a_stage_that_failed_is_resumed(bucket: str, proxy: Between, on_disk: dict[str, bytes]):
     between = proxy(Faults(0.0))
     table = Table(bucket, "plan", LAYOUT)
     for shard in range(5):
@@ -75,7 +75,7 @@ def test_a_stage_that_failed_is_resumed(bucket: str, proxy: Between, undisturbed
     between.set_faults(Faults(0.0))
     begun = dict(between.requests)
     fill(table)
-    assert files_of(table.folder) == undisturbed
+    assert files_of(table.folder) == on_disk
     assert between.requests["PUT"] - begun["PUT"] <= 2 * (12 - 5) + 2  # nothing finished is written again
 
 
@@ -83,8 +83,8 @@ def test_a_server_that_takes_requests_and_never_answers_is_given_up(
     bucket: str, proxy: Between, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(patience, "WAITS_S", (0.01,))
-    monkeypatch.setattr(multipart, "SILENT_S", 1.0)
-    monkeypatch.setattr(location, "READ_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(multipart, "SILENT_S", 0.5)
+    monkeypatch.setattr(location, "READ_TIMEOUT_S", 0.5)
     between = proxy(Faults(0.0))
     Folder(bucket).write("a", b"before")
     between.set_faults(Faults(1.0, ("stall",), delay_s=3600.0))
@@ -108,8 +108,10 @@ def test_a_part_that_fails_is_put_again(bucket: str, proxy: Between, monkeypatch
 
 
 def test_the_server_is_killed_in_the_middle_of_a_write_and_comes_back(
-    start_weed: Callable[[], Weed], monkeypatch: pytest.MonkeyPatch, undisturbed: dict[str, bytes]
+    start_weed: Callable[[], Weed], monkeypatch: pytest.MonkeyPatch, on_disk: dict[str, bytes]
 ):
+    twice_a_second = (0.5,) * int(2 * sum(patience.WAITS_S))
+    monkeypatch.setattr(patience, "WAITS_S", twice_a_second)
     server = start_weed()
     server.make_bucket("own")
     between = FaultyProxy(server.port, Faults(0.0))
@@ -125,6 +127,6 @@ def test_the_server_is_killed_in_the_middle_of_a_write_and_comes_back(
     server.start()
     writer.join(sum(patience.WAITS_S) * 2)
     assert not writer.is_alive()
-    assert files_of(table.folder) == undisturbed
+    assert files_of(table.folder) == on_disk
     between.close()
     forget_clients()
