@@ -5,13 +5,14 @@ All pools of actors work at once: a shard is extracted and scored as soon as it 
 
 from functools import partial, reduce
 
-from lfiw_ray.core import blocks, so_far
+from lfiw_ray.core import so_far
 from lfiw_ray.core.so_far import SoFar
 from lfiw_ray.engine.committee import committee_of
 from lfiw_ray.engine.external import Source
 from lfiw_ray.engine.features import ExtractWorker, classifier_extractor, description, extract_real
 from lfiw_ray.engine.generate import AT_ONCE, GenerateWorker
 from lfiw_ray.engine.pool import Step, run_shards
+from lfiw_ray.engine.read import marked_sums
 from lfiw_ray.engine.run import Real, Run
 from lfiw_ray.engine.score import ScoreWorker
 from lfiw_ray.models.fast_sampling import Speed
@@ -66,8 +67,9 @@ def _fill(run: Run, what: str, tables: tuple[str, ...], steps: list[Step]) -> di
 
 def _weighed(run: Run) -> SoFar:
     """Sums of the shards that were scored in an earlier call."""
-    marks = done_marks(run.table("weights"))
-    return reduce(so_far.merge, (so_far.of(blocks.from_json(m.extra["blocks"]), m.rows) for m in marks), so_far.NOTHING)
+    weights = run.table("weights")
+    parts = (so_far.of(marked_sums(weights, mark), mark.rows) for mark in done_marks(weights))
+    return reduce(so_far.merge, parts, so_far.NOTHING)
 
 
 def _pool_steps(run: Run) -> list[Step]:

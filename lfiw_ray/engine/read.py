@@ -8,7 +8,7 @@ import pyarrow as pa
 from lfiw_ray.core import blocks
 from lfiw_ray.core.blocks import WEIGHT_BLOCK, BlockStats
 from lfiw_ray.errors import ConfigError, ShardError
-from lfiw_ray.store.shards import Table, done_marks
+from lfiw_ray.store.shards import Mark, Table, done_marks
 from lfiw_ray.store.tables import has_column, images_of, read_column, read_rows
 
 
@@ -39,19 +39,37 @@ def marked_blocks(table: Table) -> BlockStats:
     Raises
     ------
     ShardError
-        A shard is missing, or its mark holds no sums.
+        A shard is missing, or its mark holds no such sums.
     """
     parts = []
     for shard, mark in enumerate(done_marks(table)):
         if mark.shard != shard:
             break
-        try:
-            parts.append(blocks.from_json(mark.extra["blocks"]))
-        except (KeyError, ValueError, TypeError) as err:
-            raise ShardError(f"the mark of {table.path(shard)} holds no block sums ({err}); run with --repair") from err
+        parts.append(marked_sums(table, mark))
     if len(parts) < table.layout.num_shards:
         raise ShardError(f"shard {table.path(len(parts))} is not committed; run the stage that writes it")
     return blocks.concatenate(parts)
+
+
+def marked_sums(table: Table, mark: Mark) -> BlockStats:
+    """Sums of the blocks of one shard of weights as they are in its done mark, at alpha 1.
+
+    Raises
+    ------
+    ShardError
+        The mark holds no such sums.
+    """
+    path, num_blocks = table.path(mark.shard), -(-mark.rows // WEIGHT_BLOCK)
+    try:
+        found = blocks.from_json(mark.extra["blocks"])
+    except (KeyError, ValueError, TypeError) as err:
+        raise ShardError(f"the mark of {path} holds no block sums ({err}); remove it and run again") from err
+    if found.alpha != 1 or found.peak.shape != (num_blocks,):
+        raise ShardError(
+            f"the mark of {path} holds sums of {len(found.peak)} blocks at alpha {found.alpha:g}, not of {num_blocks} "
+            "at alpha 1; remove it and run again"
+        )
+    return found
 
 
 def spread_log_w(table: Table, num_blocks: int = 16) -> np.ndarray:
