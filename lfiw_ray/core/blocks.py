@@ -170,16 +170,23 @@ def from_json(value: dict[str, Any]) -> BlockStats:
     Raises
     ------
     ValueError
-        A column is missing, is not a list of numbers, or differs in length from the others.
+        A column is missing, is not a list of numbers below infinity, or differs in length from the others.
     """
     names = BlockStats._fields[1:]
     missing = [name for name in BlockStats._fields if name not in value]
     if missing:
         raise ValueError(f"block statistics without {', '.join(missing)}")
-    columns = [np.array([-np.inf if v is None else v for v in value[name]], np.float64) for name in names]
+    columns = [_numbers(name, value[name]) for name in names]
     if len({column.shape for column in columns}) != 1:
         raise ValueError(f"block statistics of unequal length: {dict(zip(names, map(len, columns), strict=True))}")
     return BlockStats(float(value["alpha"]), *columns)
+
+
+def _numbers(name: str, values: list[float | None]) -> np.ndarray:
+    column = np.array([-np.inf if v is None else v for v in values])
+    if column.dtype.kind not in "if" or not (column < np.inf).all():
+        raise ValueError(f"block statistics: {name} holds something other than finite numbers and null")
+    return column.astype(np.float64)
 
 
 def _columns(stats: BlockStats) -> list[tuple[str, np.ndarray]]:

@@ -8,6 +8,7 @@ import pyarrow as pa
 from lfiw_ray.core import blocks
 from lfiw_ray.core.blocks import WEIGHT_BLOCK, BlockStats
 from lfiw_ray.errors import ConfigError, ShardError
+from lfiw_ray.places import shown
 from lfiw_ray.store.shards import Mark, Table, done_marks
 from lfiw_ray.store.tables import has_column, images_of, read_column, read_rows
 
@@ -63,7 +64,7 @@ def marked_sums(table: Table, mark: Mark) -> BlockStats:
     try:
         found = blocks.from_json(mark.extra["blocks"])
     except (KeyError, ValueError, TypeError) as err:
-        raise ShardError(f"the mark of {path} holds no block sums ({err}); remove it and run again") from err
+        raise ShardError(f"the mark of {path} holds no block sums ({shown(err)}); remove it and run again") from err
     if found.alpha != 1 or found.peak.shape != (num_blocks,):
         raise ShardError(
             f"the mark of {path} holds sums of {len(found.peak)} blocks at alpha {found.alpha:g}, not of {num_blocks} "

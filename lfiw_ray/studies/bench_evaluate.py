@@ -11,10 +11,11 @@
 
 Images are uniform noise and Inception's weights are random: the cost is that of the real ones, and nothing has to be
 downloaded.  Each run of the peer fills a fresh cache of its own, from which the next row reads; that costs it less than
-a thousandth.  On a CPU the sets of 10,000 images take an hour, so they are run once and the row of the extraction shows
+a thousandth.  On a CPU the sets of 10,000 images take two hours, so they are run once; the row of the extraction shows
 the spread.  In a quick run FID's matrix roots, which do not shrink with the images, weigh more than they should.
 """
 
+import logging
 import tempfile
 import time
 from collections.abc import Callable
@@ -35,6 +36,8 @@ from lfiw_ray.models.torchvision_ops import load_torch_fidelity
 from lfiw_ray.studies import bench, evaluate_both, random_inception
 from lfiw_ray.studies.bench import Row
 from lfiw_ray.studies.evaluate_both import Build, Images, Part, Subsets
+
+log = logging.getLogger(__name__)
 
 SHAPE = (32, 32, 3)
 FEATURES, CLASSES = inception.NUM_FEATURES, inception.NUM_CLASSES
@@ -139,11 +142,11 @@ def images_to_numbers(workers: list[Any], space: Inception, sizes: Sizes, here: 
         peer = partial(_ask, workers[0], _peer, space, sizes.subsets, cache, *images)
         runs.append(
             [
-                _seconds(partial(_ask, workers[0], _from_images, space.build, sizes.subsets, *images)),
-                _seconds(partial(_by_two, workers, space.build, sizes.subsets, halves)),
-                _seconds(partial(_ask, workers[0], _from_tables, here, sizes.subsets)),
-                _seconds(peer),
-                _seconds(peer),  # the second time from the cache
+                _seconds("1 worker", partial(_ask, workers[0], _from_images, space.build, sizes.subsets, *images)),
+                _seconds("2 workers", partial(_by_two, workers, space.build, sizes.subsets, halves)),
+                _seconds("from cached features", partial(_ask, workers[0], _from_tables, here, sizes.subsets)),
+                _seconds("calculate_metrics", peer),
+                _seconds("calculate_metrics from its cache", peer),
             ]
         )
     work = f"FID + KID + IS of {sizes.images:,} images against as many"
@@ -159,10 +162,13 @@ def images_to_numbers(workers: list[Any], space: Inception, sizes: Sizes, here: 
     ]
 
 
-def _seconds(work: Callable[[], object]) -> float:
+def _seconds(what: str, work: Callable[[], object]) -> float:
+    """Of one measurement, each of which may take the better part of an hour: told at once."""
     began = time.perf_counter()
     work()
-    return time.perf_counter() - began
+    seconds = time.perf_counter() - began
+    log.info("%s: %.1f s", what, seconds)
+    return seconds
 
 
 def _write_both(workers: list[Any], build: Build, here: Path, images: list[Any]) -> None:

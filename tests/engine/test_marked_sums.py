@@ -39,8 +39,10 @@ def test_they_are_those_of_the_rows(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("sums", "told"),
     [
-        (None, r"holds no block sums \('blocks'\)"),
-        ({"alpha": 1.0}, r"holds no block sums \(block statistics without peak, log_sum, log_sum_sq\)"),
+        (None, r"holds no block sums \(KeyError\('blocks'\)\)"),
+        ({"alpha": 1.0}, r"holds no block sums \(ValueError\('block statistics without peak, log_sum, log_sum_sq'\)\)"),
+        (sums_of(1) | {"peak": ["9" * 10_000] * 2}, "holds no block sums .*peak holds something other than finite num"),
+        (sums_of(1) | {"alpha": "x" * 10_000}, r"holds no block sums \(ValueError\(.{,300}\)\)"),
         (sums_of(1) | {"alpha": 330}, "holds sums of 2 blocks at alpha 330, not of 2 at alpha 1"),
         (sums_of(2), "holds sums of 1 blocks at alpha 1, not of 2 at alpha 1"),
         ({name: [v] if name != "alpha" else v for name, v in sums_of(1).items()}, "holds sums of 1 blocks"),

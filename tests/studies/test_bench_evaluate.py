@@ -73,7 +73,7 @@ def test_rows_of_images_to_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for name in ("from_images", "from_tables", "by_torch_fidelity"):
         monkeypatch.setattr(evaluate_both, name, counted(name))
     seconds = iter([2.0, 1.0, 0.5, 8.0, 4.0, 4.0, 1.0, 0.5, 4.0, 4.0])
-    monkeypatch.setattr(bench_evaluate, "_seconds", lambda work: (work(), next(seconds))[1])
+    monkeypatch.setattr(bench_evaluate, "_seconds", lambda _, work: (work(), next(seconds))[1])
     fidelity = load_torch_fidelity()
     extracted: list[int] = []
     loop = fidelity.utils.get_featuresdict_from_dataset
