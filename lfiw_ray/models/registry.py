@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import torch
 from torch import nn
 
 from lfiw_ray.config import ClassifierConfig, GeneratorConfig
@@ -83,17 +84,29 @@ def build(description: Description) -> nn.Module:
 
 
 def load(weights: bytes, description: bytes, name: str) -> nn.Module:
-    """A finished model in evaluation mode; DataError names the file at fault."""
+    """A finished model in evaluation mode; DataError names the file at fault.
+
+    It is laid out without memory first: a description of another size would take any amount before it is noticed.
+    """
     described = description_from_bytes(description, f"{name}/model.json")
+    tensors = tensors_from_bytes(weights, f"{name}/model.safetensors")
+    with torch.device("meta"):
+        laid_out = _built(described, name).state_dict()
+    wanted, found = ({key: tuple(t.shape) for key, t in some.items()} for some in (laid_out, tensors))
+    if wanted != found:
+        differ = sorted(key for key in {*wanted, *found} if wanted.get(key) != found.get(key))
+        of = f"{differ[0]}: {found.get(differ[0])}, described as {wanted.get(differ[0])}"
+        raise DataError(f"{name}/model.safetensors does not fit {name}/model.json: {of}, {len(differ)} in all")
+    model = _built(described, name)
+    model.load_state_dict(tensors)
+    return model.eval()
+
+
+def _built(described: Description, name: str) -> nn.Module:
     try:
-        model = build(described)
+        return build(described)
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError) as err:
         raise DataError(f"{name}/model.json does not describe a model ({err}); train again") from err
-    try:
-        model.load_state_dict(tensors_from_bytes(weights, f"{name}/model.safetensors"))
-    except RuntimeError as err:
-        raise DataError(f"{name}/model.safetensors does not fit {name}/model.json: {err}") from err
-    return model.eval()
 
 
 def learns_labels(config: GeneratorConfig) -> bool:

@@ -46,7 +46,8 @@ class SpectralNorm(nn.Module):
 
     def forward(self, weight: torch.Tensor) -> torch.Tensor:
         """The normalised weight."""
-        with torch.autocast(weight.device.type, enabled=False):
+        device = "cpu" if weight.is_meta else weight.device.type  # autocast knows no device without memory
+        with torch.autocast(device, enabled=False):
             if self.training:
                 self._iterate(weight.detach().flatten(1))
             return weight / self.sigma(weight)
