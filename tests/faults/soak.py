@@ -39,12 +39,13 @@ def main() -> int:
             tally = campaign.run(folder)
             if asked.long_run:
                 campaign.long_run("faults/long", asked.long_run)
+            print(tally.table(), flush=True)
             watch.stop()
         finally:
             nodes.close()
             server.close()
     found, long = grown(watch.samples), told(watch.samples)
-    print(tally.table(), f"{'processes seen':18} {len(watch.samples)}", *long, f"{'that grew':18} {found}", sep="\n")
+    print(f"{'processes seen':18} {len(watch.samples)}", *long, f"{'that grew':18} {found}", sep="\n")
     shown = not asked.long_run or {"driver", "actor"} <= {line.split()[0] for line in long}
     return 0 if tally.is_clean() and shown and not found and tally.injected.total() >= asked.faults else 1
 
