@@ -79,12 +79,10 @@ def _raylet(node: Any) -> psutil.Process:
 
 
 def _children(node: Any) -> list[psutil.Process]:
-    """None of a node that has just been taken down, which Ray forgets before the cluster does."""
-    if "raylet" not in node.all_processes:
-        return []
+    """None of a node that has just been taken down: another thread may look while that happens."""
     try:
         return list(_raylet(node).children(recursive=True))
-    except psutil.NoSuchProcess:
+    except (KeyError, psutil.NoSuchProcess):
         return []
 
 

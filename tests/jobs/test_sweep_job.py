@@ -47,12 +47,12 @@ def test_a_finished_run_is_swept_once(start: Callable[..., Driver], tmp_path: Pa
     written = mtimes(run)
     again = start(run, *FLAGS, "--sweep.max_concurrent=1", job="sweep_evaluation.py")
     other = start(run, *FLAGS, "--sweep.alphas=[1.0]", job="sweep_evaluation.py")
+    page = start(run, job="report.py")
     assert again.finish() == 0, again.err
     assert other.finish() == 2
     assert f"remove {run}/sweep" in other.err
-    assert mtimes(run) == written
-    page = start(run, job="report.py")
     assert page.finish() == 0, page.err
+    assert mtimes(run) == written
     assert "Sweep of the settings" in (run / "report" / "index.html").read_text()
 
 
