@@ -52,6 +52,9 @@ def test_bad_json_is_refused():
         blocks.from_json({k: v for k, v in good.items() if k != "log_sum_sq"})
     with pytest.raises(ValueError, match="unequal length"):
         blocks.from_json(good | {"peak": [0.0]})
+    for odd in (float("nan"), float("inf"), "9", 10**400, [0.0]):
+        with pytest.raises(ValueError, match=r"peak holds something other than finite numbers|inhomogeneous"):
+            blocks.from_json(good | {"peak": [odd, *good["peak"][1:]]})
 
 
 def test_blocks_without_weight():
