@@ -9,7 +9,7 @@ from lfiw_ray.core import blocks
 from lfiw_ray.core.blocks import WEIGHT_BLOCK, BlockStats
 from lfiw_ray.errors import ConfigError, ShardError
 from lfiw_ray.places import shown
-from lfiw_ray.store.shards import Mark, Table, done_marks
+from lfiw_ray.store.shards import Mark, Table, done_marks, mark_name
 from lfiw_ray.store.tables import has_column, images_of, read_column, read_rows
 
 
@@ -60,15 +60,15 @@ def marked_sums(table: Table, mark: Mark) -> BlockStats:
     ShardError
         The mark holds no such sums.
     """
-    path, num_blocks = table.path(mark.shard), -(-mark.rows // WEIGHT_BLOCK)
+    where, num_blocks = f"{table.folder.url}/{mark_name(mark.shard)}", -(-mark.rows // WEIGHT_BLOCK)
     try:
         found = blocks.from_json(mark.extra["blocks"])
     except (KeyError, ValueError, TypeError) as err:
-        raise ShardError(f"the mark of {path} holds no block sums ({shown(err)}); remove it and run again") from err
+        raise ShardError(f"{where} holds no block sums ({shown(err)}); remove it and run again") from err
     if found.alpha != 1 or found.peak.shape != (num_blocks,):
         raise ShardError(
-            f"the mark of {path} holds sums of {len(found.peak)} blocks at alpha {found.alpha:g}, not of {num_blocks} "
-            "at alpha 1; remove it and run again"
+            f"{where} holds sums of {len(found.peak)} blocks at alpha {found.alpha:g}, not of {num_blocks} at alpha 1; "
+            "remove it and run again"
         )
     return found
 

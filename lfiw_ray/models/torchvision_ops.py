@@ -13,9 +13,7 @@ from types import ModuleType
 
 from torch import library as operators
 
-_DECLARED: list[operators.Library] = []  # a declaration lives as long as its object
-_SIGNATURES = ("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-               "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")  # fmt: skip
+_SIGNATURE = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
 
 def load_torch_fidelity() -> ModuleType:
@@ -36,7 +34,5 @@ def load_torchvision() -> None:
 
 
 def _declare_operators() -> None:
-    declared = operators.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
-    for signature in _SIGNATURES:
-        declared.define(signature)  # type: ignore[no-untyped-call]
-    _DECLARED.append(declared)
+    for name in ("nms", "qnms"):
+        operators.define(f"torchvision::{name}", _SIGNATURE)

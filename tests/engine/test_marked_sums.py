@@ -50,7 +50,7 @@ def test_they_are_those_of_the_rows(tmp_path: Path) -> None:
 )
 def test_others_are_refused_by_their_shard(tmp_path: Path, sums: dict[str, Any] | None, told: str) -> None:
     table = table_of(tmp_path, sums_of(0), sums, sums_of(2))
-    with pytest.raises(ShardError, match=rf"^the mark of {tmp_path}/00001\.parquet {told}.*; remove it and run again$"):
+    with pytest.raises(ShardError, match=rf"^{tmp_path}/00001\.json {told}.*; remove it and run again$"):
         marked_blocks(table)
 
 
