@@ -1,5 +1,7 @@
 """Pipelines of the real diffusers library; skipped where this optional extra is not installed."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +14,8 @@ IDS = np.arange(1020, 1030)
 
 
 @pytest.fixture(params=["DDPM", "DDIM"])
-def pipeline(request: pytest.FixtureRequest, tmp_path: Path) -> PipelineGenerator:
-    """An untrained one of grey images, saved and loaded again."""
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An untrained one of grey images, saved."""
     load_torchvision()
     library = pytest.importorskip("diffusers", reason="needs the extra: pip install lfiw-ray[diffusers]")
     unet = library.UNet2DModel(
@@ -27,10 +29,18 @@ def pipeline(request: pytest.FixtureRequest, tmp_path: Path) -> PipelineGenerato
     )
     schedule = getattr(library, f"{request.param}Scheduler")(20)
     getattr(library, f"{request.param}Pipeline")(unet, schedule).save_pretrained(tmp_path)
-    return PipelineGenerator(str(tmp_path), 3, None, "cpu")
+    return str(tmp_path)
 
 
-def test_a_sample_depends_on_its_id_alone(pipeline: PipelineGenerator) -> None:
+def test_it_loads_in_a_process_that_has_imported_nothing_else(folder: str) -> None:
+    """As in an actor: diffusers alone cannot import torchvision beside a CPU build of torch."""
+    work = f"from {PipelineGenerator.__module__} import PipelineGenerator as P; P({folder!r}, 3, None, 'cpu')"
+    done = subprocess.run([sys.executable, "-c", work], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_sample_depends_on_its_id_alone(folder: str) -> None:
+    pipeline = PipelineGenerator(folder, 3, None, "cpu")
     x = pipeline.sample(IDS, 7, "samples")
     assert (x.shape, x.dtype) == ((10, 8, 8, 1), np.uint8)
     assert len(np.unique(x.reshape(10, -1), axis=0)) == 10
